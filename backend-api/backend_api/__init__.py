@@ -1,0 +1,1 @@
+"""SOFIPO's loan-servicing backend: API, outbox relay and command line."""

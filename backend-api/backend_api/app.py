@@ -1,0 +1,128 @@
+"""The API: `create_app` and the lifespan, the only place where anything is opened or closed."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import uvloop
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
+
+from backend_api import logs
+from backend_api.auth.endpoints import router as auth
+from backend_api.auth.tokens import Tokens
+from backend_api.cache.clients import SCRIPTS, ClientCache
+from backend_api.cache.guard import CacheGuard
+from backend_api.cache.redis import BatchedRedis
+from backend_api.clients.endpoints import router as clients
+from backend_api.db.pools import open_databases
+from backend_api.db.sampler import Sampler
+from backend_api.http import health, openapi, problems
+from backend_api.http.consistency import CommitPosition
+from backend_api.http.edge import Edge
+from backend_api.http.resources import Resources
+from backend_api.http.signing import Signer
+from backend_api.http.strict import MAX_BODY_BYTES
+from backend_api.http.turns import Turns
+from backend_api.loans.endpoints import router as loans
+from backend_api.outbox.wake import Wake
+from backend_api.payments.endpoints import router as payments
+from backend_api.reads import Reads
+from backend_api.settings import Settings
+
+
+class Welcome(BaseModel):
+    """What stands at the root."""
+
+    name: str
+    documentation: str
+    openapi: str
+    health: str
+
+
+def utc_now() -> datetime:
+    """The clock of the process; everything that needs the time gets it passed in."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Open what the API and the command line share, close it in reverse order."""
+    async with AsyncExitStack() as stack:
+        databases = await stack.enter_async_context(open_databases(settings))
+        sampler = Sampler(settings)
+        stack.push_async_callback(sampler.close)
+        await sampler.start()
+        redis = BatchedRedis(settings, SCRIPTS)
+        stack.push_async_callback(redis.close)
+        cache = ClientCache(redis, CacheGuard(sampler, databases.writer), settings.cache_ttl_seconds)
+        wake = Wake(settings)
+        stack.push_async_callback(wake.close)
+        await wake.start()
+        secret = settings.api_secret_key.get_secret_value()
+        yield Resources(
+            settings=settings,
+            clock=utc_now,
+            databases=databases,
+            sampler=sampler,
+            redis=redis,
+            cache=cache,
+            reads=Reads(databases, sampler, cache),
+            commit_position=CommitPosition(databases.writer),
+            wake=wake,
+            turns=Turns(),
+            token_signer=Signer(secret, "consistency-token"),
+            cursor_signer=Signer(secret, "cursor"),
+        )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the resources for as long as the process serves."""
+    _require_uvloop()
+    settings: Settings = app.state.settings
+    logs.configure(settings.log_level)
+    async with open_resources(settings) as resources:
+        app.state.resources = resources
+        app.state.tokens = Tokens(settings)
+        # What start-up allocated lives for ever: without this every full collection walks over it (p99 39 → 10 ms).
+        gc.collect()
+        gc.freeze()
+        yield
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Settings come from the environment unless they are passed in."""
+    app = FastAPI(
+        title="SOFIPO",
+        version="0.1.0",
+        summary="Loan servicing: clients, loans and payments, every change an event.",
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.settings = settings or Settings()
+    problems.install(app)
+    v1 = APIRouter(prefix="/api/v1")
+    for router in (auth, clients, loans, payments):
+        v1.include_router(router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")
+    app.add_middleware(Edge)
+    openapi.install(app)
+    return app
+
+
+async def welcome() -> Welcome:
+    """What this is and where the documentation stands."""
+    return Welcome(name="SOFIPO", documentation="/docs", openapi="/openapi.json", health="/readyz")
+
+
+def _require_uvloop() -> None:
+    """Several workers on asyncio's own loop answer every request 44 ms late (no TCP_NODELAY on the shared socket)."""
+    if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
+        raise RuntimeError("run the API on uvloop: uvicorn --loop uvloop")  # noqa: TRY004 - nobody passed an argument

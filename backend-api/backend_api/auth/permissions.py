@@ -1,0 +1,34 @@
+"""One table of who may do what; whatever is not in it is denied."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Roles of people who sign in. A `client` sees their own objects only, through the customer space."""
+
+    ADMIN = "admin"
+    OFFICER = "officer"
+    AUDITOR = "auditor"
+    CLIENT = "client"
+
+
+class Permission(StrEnum):
+    """What a call needs."""
+
+    CLIENTS_READ = "clients:read"
+    CLIENTS_WRITE = "clients:write"
+    LOANS_READ = "loans:read"
+    LOANS_WRITE = "loans:write"
+    PAYMENTS_READ = "payments:read"
+    PAYMENTS_WRITE = "payments:write"
+
+
+_READ = frozenset({Permission.CLIENTS_READ, Permission.LOANS_READ, Permission.PAYMENTS_READ})
+_WRITE = frozenset({Permission.CLIENTS_WRITE, Permission.LOANS_WRITE, Permission.PAYMENTS_WRITE})
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ADMIN: _READ | _WRITE,
+    Role.OFFICER: _READ | _WRITE,
+    Role.AUDITOR: _READ,
+    Role.CLIENT: frozenset(),
+}

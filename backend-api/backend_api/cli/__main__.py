@@ -1,0 +1,5 @@
+"""`python -m backend_api.cli` is `sofipo`."""
+
+from backend_api.cli import main
+
+main()

@@ -1,0 +1,130 @@
+"""The commands, each a few lines over a function that does it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import aio_pika.exceptions
+import asyncpg
+import typer
+import uvloop
+from alembic.util import CommandError
+from pydantic import ValidationError
+
+from backend_api import logs
+from backend_api.app import open_resources
+from backend_api.cli import initialise
+from backend_api.db.pools import Connection, connect
+from backend_api.outbox import broker, parked
+from backend_api.relay import app as relay_app
+from backend_api.settings import Settings
+
+app = typer.Typer(
+    name="sofipo",
+    help="Runs and looks after the loan-servicing backend.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+outbox = typer.Typer(help="Events on their way to the broker.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(outbox, name="outbox")
+
+Result = TypeVar("Result")
+
+
+@app.command()
+def init() -> None:
+    """Bring the schema up to date, open the business day and, in development, create the user admin."""
+    settings = Settings()
+    initialise.migrate()
+    typer.echo("schema: up to date")
+    typer.echo(f"business date: {_run(initialise.open_business_day(settings))}")
+    if settings.is_development:
+        created = _run(initialise.create_development_user(settings))
+        typer.echo(f"user {initialise.DEVELOPMENT_USER}: {'created' if created else 'exists'}")
+
+
+@app.command()
+def relay() -> None:
+    """Send events from the outbox to the broker until stopped; of several relays one leads, the others stand by."""
+    settings = Settings()
+    logs.configure(settings.log_level)
+    _run(_relay(settings))
+
+
+@outbox.command("status")
+def outbox_status() -> None:
+    """How many events wait, for how long, who sends them, and what is parked with which reason."""
+    settings = Settings()
+    status = _run(_with_connection(settings, parked.status))
+    oldest = "nothing waits" if status.oldest_seconds is None else f"oldest {status.oldest_seconds:.1f} s"
+    typer.echo(f"waiting: {status.interactive} interactive, {status.bulk} bulk ({oldest})")
+    if status.relay_heartbeat_seconds is None:
+        typer.echo("relay: none has led yet; start one with `sofipo relay`")
+    else:
+        typer.echo(f"relay: term {status.relay_epoch}, last sign of life {status.relay_heartbeat_seconds:.1f} s ago")
+    for event in status.parked:
+        typer.echo(f"parked event {event.event_id} since {event.since:%Y-%m-%d %H:%M:%S}Z: {event.reason}")
+    messages = _run(parked.parked_messages(broker.url(settings), limit=100))
+    for message in messages:
+        typer.echo(f"parked message {message.message_id} since {message.since or 'unknown'}: {message.reason}")
+    if status.parked or messages:
+        typer.echo("after mending the cause: `sofipo outbox replay-parked`")
+    else:
+        typer.echo("parked: nothing")
+
+
+@outbox.command("replay-parked")
+def replay_parked(
+    aggregate: Annotated[UUID | None, typer.Option(help="Only the events of this aggregate; all by default.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many messages of the consumer's parking lot.")] = 1000,
+) -> None:
+    """Try parked events and parked messages again. Safe to repeat: what is stored already is recognised."""
+    settings = Settings()
+
+    async def replay(connection: Connection) -> int:
+        return await parked.replay_parked(connection, aggregate)
+
+    typer.echo(f"events tried again: {_run(_with_connection(settings, replay))}")
+    if aggregate is None:
+        typer.echo(f"messages put back: {_run(parked.replay_parked_messages(broker.url(settings), limit))}")
+
+
+async def _relay(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_resources(settings) as resources:
+        await relay_app.run(settings, stop, resources.cache.announce)
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Connection]:
+    connection = await connect(settings, name="sofipo-cli")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _with_connection(settings: Settings, ask: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
+    async with _connected(settings) as connection:
+        return await ask(connection)
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def main() -> None:
+    """Run a command; what is expected to go wrong ends with one sentence and exit code 1."""
+    try:
+        app()
+    except ValidationError as error:
+        sys.exit("\n".join(item["msg"] for item in error.errors()))
+    except (OSError, asyncpg.PostgresError, aio_pika.exceptions.AMQPError, CommandError) as error:
+        sys.exit(f"{type(error).__name__}: {error}. Is the stack up, and do the settings name it (`.env.example`)?")

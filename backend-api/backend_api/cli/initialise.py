@@ -1,0 +1,67 @@
+"""What a database needs before anything can run: schema, business date, and in development somebody to sign in."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+
+import backend_api
+from backend_api.app import open_resources, utc_now
+from backend_api.auth import service as auth
+from backend_api.auth.passwords import hash_password
+from backend_api.auth.permissions import Role
+from backend_api.domain.dates import business_date
+from backend_api.http import context
+from backend_api.http.write import carry_out
+from backend_api.outbox.record import Origin
+from backend_api.settings import Settings
+
+DEVELOPMENT_USER = "admin"
+DEVELOPMENT_PASSWORD = "string"  # noqa: S105 - documented, and created in development only
+
+# Exclusive: no write is between reading the business date and its commit (see open_business_date() in the migration).
+MOVE_TO_TODAY = """
+WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(7301001))
+INSERT INTO business_day (singleton, business_date, opened_at)
+SELECT true, $1, clock_timestamp() FROM alone
+ON CONFLICT (singleton) DO UPDATE SET business_date = excluded.business_date, opened_at = excluded.opened_at
+ WHERE business_day.business_date < excluded.business_date
+"""
+
+
+def migrate() -> None:
+    """Bring the schema to the newest version."""
+    default = Path(backend_api.__file__).parent.parent / "alembic.ini"
+    command.upgrade(Config(os.environ.get("ALEMBIC_CONFIG", str(default))), "head")
+
+
+async def open_business_day(settings: Settings) -> date:
+    """Open the current calendar day, unless the books are there already or ahead; as the owner of the schema."""
+    connection = await asyncpg.connect(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value(),
+        database=settings.postgres_db,
+    )
+    try:
+        await connection.execute(MOVE_TO_TODAY, business_date(utc_now(), settings.zone))
+        today: date = await connection.fetchval("SELECT business_date FROM business_day")
+    finally:
+        await connection.close()
+    return today
+
+
+async def create_development_user(settings: Settings) -> bool:
+    """Create admin/string. False if the name exists already."""
+    origin = Origin("system:init", context.request_id(), context.current().traceparent, utc_now())
+    use_case = auth.create_user(DEVELOPMENT_USER, await hash_password(DEVELOPMENT_PASSWORD), Role.ADMIN)
+    async with open_resources(settings) as resources:
+        try:
+            await carry_out(resources, origin, use_case, auth.CONFLICTS)
+        except auth.UsernameTaken:
+            return False
+    return True

@@ -1,0 +1,176 @@
+"""Clients: a table of contents."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from backend_api.auth.dependencies import check_permission, principal_of, reader_of, require
+from backend_api.auth.permissions import Permission
+from backend_api.auth.tokens import Principal
+from backend_api.clients import queries, service, views
+from backend_api.clients.schemas import AccountStatement, Balance, ClientIn, ClientLookup, ClientOut, ClientPatch
+from backend_api.domain.identifiers import normalise_rfc
+from backend_api.domain.states import ClientStatus
+from backend_api.http import write
+from backend_api.http.lists import Paged
+from backend_api.http.pagination import Page, Sort
+from backend_api.http.problems import NotFound
+from backend_api.http.resources import resources_of
+from backend_api.http.strict import Day, StrictRoute, Text
+from backend_api.http.views import answer, answer_model
+from backend_api.models import clients
+from backend_api.settings import AnonymousLookup
+
+router = APIRouter(prefix="/clients", tags=["Clients"], route_class=StrictRoute)
+
+CanRead = Annotated[Principal, Depends(require(Permission.CLIENTS_READ))]
+CanWrite = Annotated[Principal, Depends(require(Permission.CLIENTS_WRITE))]
+IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=200)]
+SORTS = {
+    "created_at": Sort(clients.c.id, UUID),
+    "full_name": Sort(clients.c.full_name),
+}
+
+
+@router.post("", status_code=201, response_model=ClientOut, operation_id="createClient", summary="Register a client")
+async def create_client(request: Request, body: ClientIn, principal: CanWrite) -> Response:
+    """A new client. An RFC whose check digit cannot be right is accepted with a warning, unless RFC_STRICT=true."""
+    strict = resources_of(request).settings.rfc_strict
+    use_case = service.create_client(body, rfc_strict=strict)
+    return await write.run(request, principal.actor, use_case, body=body, conflicts=service.CONFLICTS)
+
+
+@router.get("", response_model=Page[ClientOut], operation_id="listClients", summary="List clients")
+async def list_clients(
+    request: Request,
+    principal: CanRead,
+    page: Paged,
+    status: Annotated[ClientStatus | None, Query()] = None,
+    external_id: Annotated[Text | None, Query(max_length=60)] = None,
+    email: Annotated[Text | None, Query(max_length=254)] = None,
+    name: Annotated[Text | None, Query(max_length=200, description="Names that begin with this.")] = None,
+) -> Response:
+    """Clients, oldest first. Sort by `created_at` or `full_name`."""
+    filters = {"status": status, "external_id": external_id, "email": email, "name": name}
+    paging = page.of("clients", principal.actor, clients.c.id, SORTS, filters)
+    conditions = [clients.c[field] == str(value) for field, value in filters.items() if value and field != "name"]
+    if name:
+        conditions.append(clients.c.full_name.startswith(name, autoescape=True))
+    if email:
+        conditions.append(clients.c.email == email.lower())
+    rows = await resources_of(request).reads.query(
+        reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)
+    )
+    return answer_model(request, paging.page(rows, views.client_out))
+
+
+@router.get(
+    "/{key}",
+    response_model=ClientOut | ClientLookup,
+    operation_id="getClient",
+    summary="A client by RFC or id",
+)
+async def get_client(
+    request: Request,
+    key: Annotated[str, Path(max_length=60, examples=["PEPJ800101HNE"])],
+) -> Response:
+    """The record for those who may read clients. Without a token, by RFC only: id, masked RFC, initials and status."""
+    resources = resources_of(request)
+    principal = principal_of(request)
+    reader = reader_of(request, principal)
+    client_id = _uuid(key)
+    if principal is None:
+        lookup = resources.settings.anonymous_client_lookup
+        if client_id is not None or lookup is AnonymousLookup.OFF:
+            raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer realm="sofipo"'})
+        rfc: str | None = _rfc(key)
+        view, build = views.lookup_view_name(lookup), views.lookup_view(_rfc(key), lookup)
+    else:
+        check_permission(principal, Permission.CLIENTS_READ)
+        rfc = None if client_id else _rfc(key)
+        view, build = service.RECORD_VIEW, views.record_view(client_id, rfc)
+    if client_id is None and rfc is not None:
+        client_id = await resources.reads.id_of(rfc)
+    if client_id is None:
+        return answer(request, await resources.reads.build_view(reader, view, build))
+    return answer(request, await resources.reads.client_view(reader, client_id, view, rfc, build))
+
+
+@router.put("/{client_id}", response_model=ClientOut, operation_id="replaceClient", summary="Replace a client's record")
+async def replace_client(
+    request: Request, client_id: UUID, body: ClientIn, principal: CanWrite, if_match: IfMatch = None
+) -> Response:
+    """The whole record anew; optional fields that are left out are emptied."""
+    strict = resources_of(request).settings.rfc_strict
+    use_case = service.replace_client(client_id, body, if_match, rfc_strict=strict)
+    return await write.run(request, principal.actor, use_case, body=body, conflicts=service.CONFLICTS, turn=client_id)
+
+
+@router.patch(
+    "/{client_id}", response_model=ClientOut, operation_id="updateClient", summary="Change fields of a client"
+)
+async def update_client(
+    request: Request, client_id: UUID, body: ClientPatch, principal: CanWrite, if_match: IfMatch = None
+) -> Response:
+    """Only the fields that are sent; null empties an optional one."""
+    strict = resources_of(request).settings.rfc_strict
+    use_case = service.update_client(client_id, body, if_match, rfc_strict=strict)
+    return await write.run(request, principal.actor, use_case, body=body, conflicts=service.CONFLICTS, turn=client_id)
+
+
+@router.delete("/{client_id}", status_code=204, operation_id="deleteClient", summary="Delete a client")
+async def delete_client(request: Request, client_id: UUID, principal: CanWrite, if_match: IfMatch = None) -> Response:
+    """Personal data is blocked, RFC and e-mail are free again. Refused while loans are open."""
+    return await write.run(request, principal.actor, service.delete_client(client_id, if_match), turn=client_id)
+
+
+@router.get("/{client_id}/balance", response_model=Balance, operation_id="getBalance", summary="What a client owes")
+async def get_balance(request: Request, client_id: UUID, principal: CanRead) -> Response:
+    """Total debt, open loans and available credit as of the current business date."""
+    view = await resources_of(request).reads.client_view(
+        reader_of(request, principal), client_id, views.BALANCE_VIEW, None, views.balance_view(client_id)
+    )
+    return answer(request, view)
+
+
+@router.get(
+    "/{client_id}/account-statement",
+    response_model=AccountStatement,
+    operation_id="getAccountStatement",
+    summary="Account statement of a period",
+)
+async def get_account_statement(
+    request: Request,
+    client_id: UUID,
+    principal: CanRead,
+    period_from: Annotated[
+        Day | None, Query(alias="from", description="First day; the month's first by default.")
+    ] = None,
+    period_to: Annotated[Day | None, Query(alias="to", description="Last day; today by default.")] = None,
+) -> Response:
+    """Movements by posting date with running balances; opening + charges - credits = closing."""
+    reads = resources_of(request).reads
+    start, end = views.period(period_from, period_to, await reads.business_date())
+    result = await reads.query(
+        reader_of(request, principal),
+        lambda connection: views.account_statement(connection, client_id, start, end),
+    )
+    return answer_model(request, result)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _rfc(text: str) -> str:
+    """The RFC in a path, normalised; whatever cannot be one names nobody."""
+    rfc = normalise_rfc(text)
+    if not 12 <= len(rfc) <= 13 or not all(character.isalnum() or character == "&" for character in rfc):
+        raise NotFound
+    return rfc

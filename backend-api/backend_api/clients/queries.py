@@ -1,0 +1,104 @@
+"""Every statement about clients, one function per question."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend_api.db.pools import Connection
+from backend_api.domain.states import OPEN
+from backend_api.http.pagination import Paging
+from backend_api.models import clients, loan_movements, loans, payments
+
+TAKEN = """
+SELECT (SELECT business_date FROM business_day) AS today,
+       EXISTS (SELECT FROM clients WHERE rfc = $1 AND deleted_at IS NULL AND id <> $4) AS rfc_taken,
+       EXISTS (SELECT FROM clients WHERE email = $2 AND deleted_at IS NULL AND id <> $4) AS email_taken,
+       EXISTS (SELECT FROM clients WHERE external_id = $3 AND deleted_at IS NULL AND id <> $4) AS external_id_taken
+"""
+FOR_CHANGE = """
+SELECT c.*, (SELECT business_date FROM business_day) AS today,
+       (SELECT count(*) FROM loans l WHERE l.client_id = c.id AND l.status = ANY($2)) AS open_loans
+  FROM clients c WHERE c.id = $1 AND c.deleted_at IS NULL
+"""
+
+LIVE = clients.c.deleted_at.is_(None)
+
+
+async def taken(connection: Connection, rfc: str, email: str, external_id: str | None, but: UUID) -> Record:
+    """Which of a record's unique fields another live client has, and the business date."""
+    row = await connection.fetchrow(TAKEN, rfc, email, external_id, but)
+    assert row is not None  # noqa: S101 - a select of scalars has one row
+    return row
+
+
+async def for_change(connection: Connection, client_id: UUID) -> Record | None:
+    """A live client's row, the business date and how many loans are open."""
+    return await connection.fetchrow(FOR_CHANGE, client_id, [status.value for status in OPEN])
+
+
+async def record(connection: AsyncConnection, *, client_id: UUID | None = None, rfc: str | None = None) -> Any:
+    """A live client by id or by RFC; None if there is none."""
+    condition = clients.c.id == client_id if client_id is not None else clients.c.rfc == rfc
+    return (await connection.execute(select(clients).where(condition, LIVE))).one_or_none()
+
+
+async def page(connection: AsyncConnection, paging: Paging, filters: Sequence[Any]) -> Sequence[Any]:
+    """One page of live clients."""
+    rows: Sequence[Any] = (await connection.execute(paging.apply(select(clients).where(LIVE, *filters)))).all()
+    return rows
+
+
+async def debts(connection: AsyncConnection, client_id: UUID) -> Sequence[Any]:
+    """The client with each of its loans, one row a loan (or one without), in one statement so that the figures and the
+    client's sequence are of the same moment."""
+    statement = (
+        select(
+            clients.c.event_sequence,
+            clients.c.rfc,
+            clients.c.version,
+            clients.c.credit_limit,
+            loans.c.id,
+            loans.c.folio,
+            loans.c.status,
+            loans.c.amount,
+            loans.c.interest_rate,
+            loans.c.term_months,
+            loans.c.disbursed_on,
+            loans.c.current_balance,
+        )
+        .select_from(clients.outerjoin(loans, loans.c.client_id == clients.c.id))
+        .where(clients.c.id == client_id, LIVE)
+        .order_by(loans.c.folio)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def opening_movements(connection: AsyncConnection, client_id: UUID, before: date) -> Sequence[Any]:
+    """Totals of each kind of movement posted before a day."""
+    statement = (
+        select(loan_movements.c.kind, func.sum(loan_movements.c.amount).label("amount"))
+        .join(loans, loans.c.id == loan_movements.c.loan_id)
+        .where(loans.c.client_id == client_id, loan_movements.c.posted_on < before)
+        .group_by(loan_movements.c.kind)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def statement_movements(
+    connection: AsyncConnection, client_id: UUID, period_from: date, period_to: date, limit: int
+) -> Sequence[Any]:
+    """The movements posted in a period, with their payments' references."""
+    statement = (
+        select(loan_movements, payments.c.reference)
+        .join(loans, loans.c.id == loan_movements.c.loan_id)
+        .outerjoin(payments, payments.c.id == loan_movements.c.payment_id)
+        .where(loans.c.client_id == client_id, loan_movements.c.posted_on.between(period_from, period_to))
+        .order_by(loan_movements.c.posted_on, loan_movements.c.sequence, loan_movements.c.loan_id)
+        .limit(limit)
+    )
+    return (await connection.execute(statement)).all()

@@ -1,0 +1,189 @@
+"""What the client calls take and answer."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from backend_api.domain.errors import DomainError
+from backend_api.domain.identifiers import check_clabe, check_curp
+from backend_api.domain.states import ClientStatus, LoanStatus
+from backend_api.http.strict import Day, Label, MoneyOrZero, MoneyOut, StrictModel, Text
+
+EXAMPLE = {"full_name": "Carlos Perez", "email": "carlos.perez@example.com", "rfc": "PEPJ800101HNE"}
+
+
+class ClientKind(StrEnum):
+    """What the tax law sees in a client."""
+
+    INDIVIDUAL = "individual"
+    INDIVIDUAL_BUSINESS = "individual_business"
+    COMPANY = "company"
+
+
+def _email(value: str) -> str:
+    try:
+        return validate_email(value, check_deliverability=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise PydanticCustomError("email_malformed", "This is not an e-mail address.") from error
+
+
+def _curp(value: str) -> str:
+    try:
+        return check_curp(value).normalized
+    except DomainError as error:
+        raise PydanticCustomError(error.code, error.message) from error
+
+
+def _clabe(value: str) -> str:
+    try:
+        return check_clabe(value)
+    except DomainError as error:
+        raise PydanticCustomError(error.code, error.message) from error
+
+
+FullName = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Email = Annotated[Text, StringConstraints(max_length=254), AfterValidator(_email)]
+Rfc = Annotated[Text, StringConstraints(min_length=1, max_length=40)]
+Curp = Annotated[Text, StringConstraints(max_length=40), AfterValidator(_curp)]
+Clabe = Annotated[Text, StringConstraints(max_length=40), AfterValidator(_clabe)]
+Phone = Annotated[Text, StringConstraints(min_length=1, max_length=30, pattern=r"^[0-9+() .-]+$")]
+Address = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+
+
+class ClientIn(StrictModel):
+    """A client's whole record, for creation and replacement."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE}]})
+
+    full_name: FullName
+    email: Email
+    rfc: Rfc
+    external_id: Label | None = None
+    status: ClientStatus = ClientStatus.ACTIVE
+    credit_limit: MoneyOrZero | None = None
+    kind: ClientKind | None = None
+    curp: Curp | None = None
+    clabe: Clabe | None = None
+    phone: Phone | None = None
+    birth_date: Day | None = None
+    address: Address | None = None
+
+
+class ClientPatch(StrictModel):
+    """The fields to change; null empties an optional one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"phone": "+52 55 1234 5678"}]})
+
+    full_name: FullName | None = None
+    email: Email | None = None
+    rfc: Rfc | None = None
+    external_id: Label | None = None
+    status: ClientStatus | None = None
+    credit_limit: MoneyOrZero | None = None
+    kind: ClientKind | None = None
+    curp: Curp | None = None
+    clabe: Clabe | None = None
+    phone: Phone | None = None
+    birth_date: Day | None = None
+    address: Address | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _required_stay(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name in ("full_name", "email", "rfc", "status"):
+                if name in data and data[name] is None:
+                    raise PydanticCustomError("null_required", f"{name} cannot be emptied.")
+        return data
+
+
+class RecordWarning(BaseModel):
+    """Something that is accepted and should be looked at by a person."""
+
+    code: str
+    detail: str
+
+
+class ClientOut(BaseModel):
+    """A client's record."""
+
+    model_config = ConfigDict(title="Client")
+
+    id: UUID
+    full_name: str
+    email: str | None
+    rfc: str | None
+    external_id: str | None
+    status: ClientStatus
+    credit_limit: MoneyOut | None
+    kind: ClientKind | None
+    curp: str | None
+    clabe: str | None
+    phone: str | None
+    birth_date: Day | None
+    address: str | None
+    warnings: list[RecordWarning]
+    version: int = Field(description="Send it back as If-Match (the ETag begins with it).")
+    created_at: datetime
+    updated_at: datetime
+
+
+class ClientLookup(BaseModel):
+    """What anybody may know of a client by its RFC: masked, unless a setting says otherwise."""
+
+    id: UUID
+    rfc: str
+    full_name: str
+    status: ClientStatus
+
+
+class LoanBalance(BaseModel):
+    """One loan's part of a balance."""
+
+    loan_id: UUID
+    folio: int
+    status: LoanStatus
+    current_balance: MoneyOut
+    payoff_amount: MoneyOut
+
+
+class Balance(BaseModel):
+    """What a client owes today."""
+
+    client_id: UUID
+    business_date: Day
+    total_debt: MoneyOut
+    credit_limit: MoneyOut | None
+    available_credit: MoneyOut | None = Field(description="Null when no credit limit is set.")
+    loans: list[LoanBalance]
+
+
+class StatementLineOut(BaseModel):
+    """One movement of a statement. `charge` raises the balance, `credit` lowers it."""
+
+    posted_on: Day
+    value_date: Day
+    loan_id: UUID
+    kind: str
+    reference: str | None
+    charge: MoneyOut
+    credit: MoneyOut
+    balance: MoneyOut
+
+
+class AccountStatement(BaseModel):
+    """A period's statement: opening + charges - credits = closing. Lines stand under their posting date."""
+
+    client_id: UUID
+    period_from: Day
+    period_to: Day
+    opening_balance: MoneyOut
+    charges: MoneyOut
+    credits: MoneyOut
+    closing_balance: MoneyOut
+    lines: list[StatementLineOut]

@@ -1,0 +1,137 @@
+"""The one statement that writes: a compare-and-set on the aggregate's row, and everything else `FROM` it.
+
+    WITH day AS MATERIALIZED (SELECT open_business_date() AS today),
+         root AS (UPDATE clients SET … FROM day WHERE id = … AND event_sequence = <as read> AND today = … RETURNING id),
+         i0 AS (INSERT INTO payments … SELECT … FROM root), …
+    SELECT count(*) FROM root
+
+The update of the root *is* the lock: if somebody changed the aggregate since it was read, or the business day was
+switched, `root` is empty and nothing at all is written. One statement is one transaction, so change, postings, events,
+outbox rows and stored answer are one commit without BEGIN and COMMIT round trips.
+"""
+
+# ruff: noqa: S608 - table and column names come from the metadata only, values are parameters
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+
+from backend_api.db.pools import Connection
+
+Row = Mapping[str, Any]
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows of one table, all with the same columns."""
+
+    table: Table
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """New values for the row with this id; the root's compare-and-set guards it."""
+
+    table: Table
+    id: UUID
+    values: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The aggregate's row: `sequence` is its `event_sequence` as it was read, 0 for one that is created now."""
+
+    table: Table
+    id: UUID
+    sequence: int
+    values: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Everything one use case changes, decided on the given business date."""
+
+    business_date: date
+    root: Root
+    inserts: Sequence[Insert] = ()
+    updates: Sequence[Update] = field(default=())
+
+
+async def execute(connection: Connection, write: Write) -> bool:
+    """Carry out the write. False: the aggregate or the day moved since it was read; nothing was written."""
+    root = write.root
+    parameters: list[Any] = [write.business_date, root.id]
+    if root.sequence:
+        parameters.append(root.sequence)
+    parameters.extend(root.values.values())
+    inserts = [insert for insert in write.inserts if insert.rows]
+    for insert in inserts:
+        for row in insert.rows:
+            parameters.extend(row.values())
+    for update in write.updates:
+        parameters.append(update.id)
+        parameters.extend(update.values.values())
+    sql = _statement(
+        root.table,
+        tuple(root.values),
+        root.sequence == 0,
+        tuple((insert.table, tuple(insert.rows[0]), len(insert.rows)) for insert in inserts),
+        tuple((update.table, tuple(update.values)) for update in write.updates),
+    )
+    return bool(await connection.fetchval(sql, *parameters))
+
+
+@lru_cache(maxsize=256)
+def _statement(
+    root: Table,
+    root_columns: tuple[str, ...],
+    creates: bool,
+    inserts: tuple[tuple[Table, tuple[str, ...], int], ...],
+    updates: tuple[tuple[Table, tuple[str, ...]], ...],
+) -> str:
+    """SQL text for this shape of write; the same shape gives the same text, so it is prepared once per connection."""
+    position = 0
+
+    def parameter(table: Table, column: str) -> str:
+        nonlocal position
+        position += 1
+        return f"${position}::{_type(table, column)}"
+
+    position += 1
+    parts = ["day AS MATERIALIZED (SELECT open_business_date() AS today)"]
+    root_id = parameter(root, "id")
+    if creates:
+        values = ", ".join(parameter(root, column) for column in root_columns)
+        parts.append(
+            f"root AS (INSERT INTO {root.name} (id, {', '.join(root_columns)}) "
+            f"SELECT {root_id}, {values} FROM day WHERE today = $1::date RETURNING id)"
+        )
+    else:
+        sequence = parameter(root, "event_sequence")
+        values = ", ".join(f"{column} = {parameter(root, column)}" for column in root_columns)
+        parts.append(
+            f"root AS (UPDATE {root.name} SET {values} FROM day WHERE id = {root_id} "
+            f"AND event_sequence = {sequence} AND today = $1::date RETURNING id)"
+        )
+    for number, (table, columns, count) in enumerate(inserts):
+        rows = ", ".join(f"({', '.join(parameter(table, column) for column in columns)})" for _ in range(count))
+        parts.append(
+            f"i{number} AS (INSERT INTO {table.name} ({', '.join(columns)}) SELECT v.* FROM root, (VALUES {rows}) AS v)"
+        )
+    for number, (table, columns) in enumerate(updates):
+        row_id = parameter(table, "id")
+        values = ", ".join(f"{column} = {parameter(table, column)}" for column in columns)
+        parts.append(f"u{number} AS (UPDATE {table.name} SET {values} FROM root WHERE {table.name}.id = {row_id})")
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM root"
+
+
+def _type(table: Table, column: str) -> str:
+    return str(table.c[column].type.compile(dialect=_DIALECT))

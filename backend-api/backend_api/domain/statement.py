@@ -1,0 +1,85 @@
+"""The account statement of a client: lines by posting date, running balances, an opening and a closing that add up.
+
+Listing by posting date is what keeps an issued statement true for ever: a back-dated movement or a reversal appears on
+the statement of the day it was recorded, never on an earlier one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from backend_api.domain.account import MovementKind, Split, effect
+from backend_api.domain.money import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """A movement as the statement needs it. `posted_on` is the business date of recording, `value_date` the date it
+    counts from, `sequence` the client's event number."""
+
+    posted_on: date
+    value_date: date
+    sequence: int
+    loan_id: UUID
+    kind: MovementKind
+    split: Split
+    reference: str | None = None
+
+    @property
+    def charge(self) -> Decimal:
+        """What the movement added to the debt, or zero."""
+        return self.split.total if effect(self.kind) > 0 else ZERO
+
+    @property
+    def credit(self) -> Decimal:
+        """What the movement took off the debt, or zero."""
+        return self.split.total if effect(self.kind) < 0 else ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLine:
+    """A line and what was owed after it."""
+
+    line: StatementLine
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A period's statement: `opening + charges - credits = closing`, and the last line's balance is the closing."""
+
+    period_from: date
+    period_to: date
+    opening: Decimal
+    lines: tuple[RunningLine, ...]
+    charges: Decimal
+    credits: Decimal
+    closing: Decimal
+
+
+def statement(opening: Decimal, lines: Iterable[StatementLine], period_from: date, period_to: date) -> Statement:
+    """The statement of [period_from, period_to], both days included.
+
+    `opening` is what was owed before the first of `lines`. Lines posted before the period go into the opening, later
+    ones are left out: the caller may hand over the whole history with an opening of zero, or the period's lines with a
+    balance it knows. Order: posting date, then sequence, then loan. Raises ValueError for a period that ends before it
+    begins.
+    """
+    if period_to < period_from:
+        raise ValueError("the period ends before it begins")
+    balance = opening
+    charges = credit_total = ZERO
+    running: list[RunningLine] = []
+    for line in sorted(lines, key=lambda line: (line.posted_on, line.sequence, line.loan_id)):
+        if line.posted_on > period_to:
+            break
+        balance += line.charge - line.credit
+        if line.posted_on < period_from:
+            opening = balance
+            continue
+        charges += line.charge
+        credit_total += line.credit
+        running.append(RunningLine(line, balance))
+    return Statement(period_from, period_to, opening, tuple(running), charges, credit_total, balance)

@@ -1,0 +1,189 @@
+"""Every error leaves as RFC 9457 problem+json: a stable code, a sentence, pointers, the request id, never the input."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from backend_api.domain.errors import DomainError
+from backend_api.http.context import request_id
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field; `pointer` is a JSON pointer into the body, or names the parameter or header."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """The body of every answer of 400 and above (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+class NotFound(DomainError):  # noqa: N818 - named after what happened
+    """There is no such thing, or none this caller may see."""
+
+    code = "not_found"
+    status = 404
+    message = "There is nothing here that you may see."
+
+
+class PreconditionFailed(DomainError):  # noqa: N818
+    """`If-Match` named another version."""
+
+    code = "precondition_failed"
+    status = 412
+    message = "The resource has changed since you read it: read it again and decide anew."
+
+
+class FieldRefused(DomainError):  # noqa: N818
+    """One field or parameter breaks a rule that types cannot express."""
+
+    code = "validation_failed"
+    status = 422
+    message = "The request has a field that cannot be accepted."
+
+    def __init__(self, pointer: str, code: str, detail: str) -> None:
+        super().__init__()
+        self.errors = [FieldError(pointer=pointer, code=code, detail=detail)]
+
+
+class Busy(DomainError):  # noqa: N818
+    """The database is overloaded or away; nothing was decided."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    message = "The service cannot do this at the moment: try again."
+
+
+def body(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The bytes of a problem; `facts` become members of their own, as RFC 9457 section 3.2 has it."""
+    problem: dict[str, Any] = {
+        "type": f"urn:sofipo:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id(),
+    }
+    if errors:
+        problem["errors"] = [error.model_dump() for error in errors]
+    return orjson.dumps({**(facts or {}), **problem})
+
+
+def of_refusal(refusal: DomainError) -> bytes:
+    """The problem of a refusal."""
+    return body(
+        refusal.status,
+        refusal.code,
+        refusal.message,
+        errors=getattr(refusal, "errors", None),
+        facts={name: value for name, value in refusal.facts.items() if value is not None},
+    )
+
+
+def response(status: int, content: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
+
+
+def refusal_response(refusal: DomainError) -> Response:
+    """The response of a refusal; what may be tried again says when."""
+    retry = (
+        {"Retry-After": "1"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE or refusal.code in RETRYABLE else {}
+    )
+    return response(refusal.status, of_refusal(refusal), retry)
+
+
+RETRYABLE = frozenset({"request_in_progress"})
+
+_TITLES = {
+    400: ("bad_request", "The request could not be understood."),
+    401: ("unauthenticated", "Sign in first: this needs a valid access token."),
+    403: ("forbidden", "You may not do this."),
+    404: ("not_found", "There is nothing here that you may see."),
+    405: ("method_not_allowed", "This path does not answer to this method."),
+    413: ("body_too_large", "The body is larger than 1 MiB."),
+    415: ("unsupported_media_type", "Send the body as plain application/json."),
+}
+
+
+async def _on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)  # noqa: S101 - registered for this type only
+    return refusal_response(error)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+    code, detail = _TITLES.get(error.status_code, ("http_error", HTTPStatus(error.status_code).phrase))
+    return response(error.status_code, body(error.status_code, code, detail), error.headers)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
+    errors = [
+        FieldError(pointer=_pointer(item["loc"]), code=str(item["type"]), detail=_detail(item))
+        for item in error.errors()[:20]
+    ]
+    return response(
+        422, body(422, "validation_failed", "The request has fields that cannot be accepted.", errors=errors)
+    )
+
+
+async def _on_database_trouble(_: Request, error: Exception) -> Response:
+    log.warning("database_unavailable", error=type(error).__name__, cause=type(error.__cause__).__name__)
+    return refusal_response(Busy())
+
+
+def _pointer(location: Sequence[int | str]) -> str:
+    """`("body", "terms", 0)` → `/terms/0`; parameters and headers are named with where they stand."""
+    place, *rest = location
+    if place == "body":
+        # Where a JSON syntax error stands is an offset into what was sent, not a field.
+        return "".join(f"/{part}" for part in rest if isinstance(part, str) or len(rest) > 1)
+    return f"{place}:{'/'.join(str(part) for part in rest)}"
+
+
+def _detail(item: Mapping[str, Any]) -> str:
+    """Pydantic's sentence. It quotes the model's own bounds, never the input; only these types put input into it."""
+    if item["type"] == "extra_forbidden":
+        return "This field is not known here."
+    return str(item["msg"])
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers. Unhandled errors are answered by the outermost middleware, see `http.edge`."""
+    app.add_exception_handler(DomainError, _on_refusal)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(DBAPIError, _on_database_trouble)
+    app.add_exception_handler(PoolTimeoutError, _on_database_trouble)

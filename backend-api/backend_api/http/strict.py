@@ -1,0 +1,179 @@
+"""Bodies as strict as money needs: exact numbers, no duplicate keys, bounded depth, and text without traps."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+from starlette.exceptions import HTTPException
+
+from backend_api.domain.dates import check_date
+from backend_api.domain.errors import DomainError
+from backend_api.domain.money import format_money, parse_money, parse_positive_money
+
+MAX_DEPTH = 20
+MAX_BODY_BYTES = 1024 * 1024
+
+
+class StrictModel(BaseModel):
+    """A request body: unknown fields are refused, numbers are not guessed from strings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StrictRequest(Request):
+    """Reads JSON so that no number becomes a float and no key is given twice."""
+
+    async def json(self) -> Any:
+        """The parsed body. Raises a validation error that names the trouble."""
+        if self.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415)
+        try:
+            text = (await self.body()).decode("utf-8")
+            _refuse_depth(text)
+            return json.loads(
+                text,
+                object_pairs_hook=_unique_keys,
+                parse_float=Decimal,
+                parse_int=_bounded_int,
+                parse_constant=_refuse_constant,
+            )
+        except UnicodeDecodeError as error:
+            raise _malformed("json_not_utf8", "The body is not valid UTF-8.") from error
+        except json.JSONDecodeError as error:
+            raise _malformed("json_invalid", "The body is not valid JSON.") from error
+
+
+class StrictRoute(APIRoute):
+    """A route whose bodies are read by `StrictRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """Wrap the handler, as FastAPI documents it for custom requests."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def _malformed(code: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": code, "loc": ("body",), "msg": message, "input": None}])
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise _malformed("json_duplicate_key", "An object has the same key twice.")
+    return result
+
+
+def _bounded_int(digits: str) -> int | Decimal:
+    # 18 digits hold every number that has a meaning here; longer ones only cost time to parse.
+    if len(digits) > 18:
+        raise _malformed("json_number_too_long", "A number has more than 18 digits.")
+    return int(digits)
+
+
+def _refuse_constant(_: str) -> Any:
+    raise _malformed("json_invalid", "NaN and Infinity are not JSON.")
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _refuse_depth(text: str) -> None:
+    """Count brackets outside strings before the recursive parser sees them."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for character in _STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _malformed("json_too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
+        elif character in "]}":
+            depth -= 1
+
+
+def clean_text(value: str) -> str:
+    """NFC, so that twins of one spelling are equal; without control, format, surrogate or unassigned characters.
+
+    Raises a validation error for those: they hide in names, split log lines and break what stores them.
+    """
+    value = unicodedata.normalize("NFC", value).strip()
+    if any(unicodedata.category(character).startswith("C") for character in value):
+        raise PydanticCustomError("text_character", "The text holds a control, invisible or unassigned character.")
+    return value
+
+
+def _strict_str(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    raise PydanticCustomError("string_type", "The value must be a string.")
+
+
+def _money(parse: Callable[[str | int | Decimal], Decimal]) -> Callable[[Any], Decimal]:
+    def validate(value: Any) -> Decimal:
+        try:
+            return parse(value)
+        except DomainError as error:
+            raise PydanticCustomError(error.code, error.message) from error
+
+    return validate
+
+
+def _date(value: Any) -> Any:
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str) or len(value) != 10 or not value.isascii():
+        raise PydanticCustomError("date_malformed", "A date is written YYYY-MM-DD.")
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise PydanticCustomError("date_malformed", "A date is written YYYY-MM-DD and exists.") from error
+
+
+def _date_in_range(value: date) -> date:
+    try:
+        return check_date(value)
+    except DomainError as error:
+        raise PydanticCustomError(error.code, error.message) from error
+
+
+_MONEY_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,12})(\.[0-9]{1,2})?$"},
+        {"type": "number", "minimum": 0, "maximum": 9999999999999.99, "multipleOf": 0.01},
+    ],
+    "description": "Mexican pesos, at most two decimals; as a string (exact) or a number of the same value.",
+}
+
+PositiveMoney = Annotated[Decimal, BeforeValidator(_money(parse_positive_money)), WithJsonSchema(_MONEY_SCHEMA)]
+"""An amount that moves something."""
+MoneyOrZero = Annotated[Decimal, BeforeValidator(_money(parse_money)), WithJsonSchema(_MONEY_SCHEMA)]
+"""An amount that may be zero."""
+MoneyOut = Annotated[Decimal, PlainSerializer(format_money, return_type=str)]
+"""An amount in an answer: a string with two decimals."""
+Day = Annotated[date, BeforeValidator(_date), AfterValidator(_date_in_range)]
+"""A calendar date between 1970-01-01 and 2200-12-31."""
+Text = Annotated[str, BeforeValidator(_strict_str)]
+"""Text without traps; bound its length where it is used."""
+Label = Annotated[Text, StringConstraints(min_length=1, max_length=60)]
+"""A short identifier of somebody else's: an external id, a reference."""

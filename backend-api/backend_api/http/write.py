@@ -1,0 +1,289 @@
+"""The one function through which every change goes: read, decide, write, and only then answer.
+
+    retry loop → use case (reads, refuses, decides) → one statement: compare-and-set on the aggregate, rows, events,
+    outbox, stored answer → commit → position → versions and marks raised → response
+
+A use case never commits and never sees a half-done change. It may be called several times: whatever it decides counts
+only if the aggregate has not moved since it read. After three collisions the aggregate is locked first, so that a busy
+client is never starved. A failing commit can not produce a 2xx: the response is made after it.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from fastapi import Request
+from pydantic import BaseModel
+from sqlalchemy import Table
+from starlette.responses import Response
+
+from backend_api import models
+from backend_api.db import conditional_write
+from backend_api.db.conditional_write import Insert, Root, Row, Update
+from backend_api.db.pools import Connection, PoolExhaustedError, acquire
+from backend_api.domain.errors import DomainError
+from backend_api.http import consistency, context, idempotency, problems
+from backend_api.http.consistency import ConsistencyToken
+from backend_api.http.idempotency import Answer, Key, Stored
+from backend_api.http.resources import Resources, resources_of
+from backend_api.outbox.record import Fact, Lane, Origin, seal
+
+log = structlog.get_logger(__name__)
+
+TRIES = 3
+"""How often a deadlock or lost connection is tried again before 503."""
+COLLISIONS_BEFORE_LOCK = 3
+
+LOST_CONNECTION = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)
+ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError)
+STORED_REFUSALS = frozenset({409, 422})
+FIND_EVENT = "SELECT hash = $3 FROM events WHERE aggregate_id = $1 AND sequence = $2"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The boundary that a change is made in, as it was read; `sequence` 0 and GENESIS for one that is created."""
+
+    type: str
+    table: Table
+    id: UUID
+    sequence: int
+    chain_head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a use case decided: nothing of it is written yet."""
+
+    aggregate: Aggregate
+    business_date: date
+    facts: Sequence[Fact]
+    answer: Answer
+    values: Row = field(default_factory=dict)
+    inserts: Sequence[Insert] = ()
+    updates: Sequence[Update] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change, numbered and sealed; its last event's hash tells for certain whether it was committed."""
+
+    write: conditional_write.Write
+    aggregate: Aggregate
+    last_hash: bytes
+    stored: Stored
+
+
+UseCase = Callable[[Connection, Origin], Awaitable[Change | Answer]]
+"""Reads, refuses by raising a `DomainError`, and decides: a change, or an answer when there is nothing to change."""
+
+Conflicts = Mapping[str, Callable[[], DomainError]]
+"""Unique constraints that a change may run into, and what that means."""
+
+
+class _Moved(Exception):  # noqa: N818 - control flow of this module only
+    """The aggregate or the business day changed between reading and writing."""
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        super().__init__()
+        self.aggregate = aggregate
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request's way through the retry loop."""
+
+    use_case: UseCase
+    conflicts: Conflicts
+    origin: Origin
+    key: Key | None
+    in_doubt: list[Plan] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    stored: Stored
+    replayed: bool = False
+
+
+async def run(
+    request: Request,
+    actor: str,
+    use_case: UseCase,
+    *,
+    body: BaseModel | None = None,
+    conflicts: Conflicts | None = None,
+    turn: UUID | None = None,
+) -> Response:
+    """Carry out a use case for `actor` and answer.
+
+    `turn` names what concurrent requests would collide on (a loan, a client): within this process they queue for it.
+    Raises `DomainError` for refusals, `Busy` when the database cannot do it now.
+    """
+    resources = resources_of(request)
+    current = context.current()
+    origin = Origin(actor, current.request_id, current.traceparent, resources.clock())
+    key = idempotency.read_key(request.headers.get(idempotency.HEADER), actor, request.method, request.url.path, body)
+    work = _Request(use_case, conflicts or {}, origin, key)
+    async with resources.turns.take(turn):
+        outcome = await _until_decided(resources, work)
+    return await _respond(resources, actor, outcome)
+
+
+async def carry_out(
+    resources: Resources, origin: Origin, use_case: UseCase, conflicts: Conflicts | None = None
+) -> None:
+    """The same for a change that no request asked for (a command, a job)."""
+    outcome = await _until_decided(resources, _Request(use_case, conflicts or {}, origin, None))
+    await _respond(resources, origin.actor, outcome)
+
+
+async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
+    tries = collisions = 0
+    lock: Aggregate | None = None
+    while True:
+        try:
+            async with acquire(resources.databases.writer) as connection:
+                return await _attempt(connection, work, lock)
+        except _Moved as moved:
+            collisions += 1
+            lock = moved.aggregate if collisions >= COLLISIONS_BEFORE_LOCK else None
+            if collisions > 2 * COLLISIONS_BEFORE_LOCK:
+                # Even under the lock: the business day is being switched again and again.
+                raise problems.Busy from moved
+        except PoolExhaustedError as error:
+            raise problems.Busy from error
+        except ValueError:
+            # The driver's complaint about an argument is an InterfaceError too, and trying again would not mend it.
+            raise
+        except asyncpg.LockNotAvailableError as error:
+            # Waiting for a twin's key or for somebody who holds the client: nothing was done.
+            raise (idempotency.RequestInProgress() if work.key else problems.Busy()) from error
+        except (*ROLLED_BACK, *LOST_CONNECTION) as error:
+            tries += 1
+            log.warning("write_tried_again", error=type(error).__name__, tries=tries, in_doubt=len(work.in_doubt))
+            if tries > TRIES:
+                raise problems.Busy from error
+            await asyncio.sleep(random.uniform(0.01, 0.05) * 2**tries)  # noqa: S311 - jitter, not a secret
+
+
+async def _attempt(connection: Connection, work: _Request, lock: Aggregate | None) -> _Outcome:
+    for plan in work.in_doubt:
+        # The connection was lost while this plan was being committed: its event says whether it was.
+        if await connection.fetchval(FIND_EVENT, plan.aggregate.id, plan.stored.sequence, plan.last_hash):
+            return _Outcome(plan.stored)
+    try:
+        if lock is None:
+            return await _decide_and_write(connection, work)
+        async with connection.transaction():
+            await connection.fetchval(
+                f"SELECT 1 FROM {lock.table.name} WHERE id = $1 FOR NO KEY UPDATE",  # noqa: S608 - name from metadata
+                lock.id,
+            )
+            return await _decide_and_write(connection, work)
+    except DomainError as refusal:
+        return await _refuse(connection, work, refusal)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "idempotency_keys_pkey" and work.key:
+            stored = await idempotency.find(connection, work.key)
+            if stored is None:
+                raise idempotency.RequestInProgress from error
+            return _Outcome(stored, replayed=True)
+        conflict = work.conflicts.get(error.constraint_name or "")
+        if conflict is None:
+            raise
+        return await _refuse(connection, work, conflict())
+
+
+async def _decide_and_write(connection: Connection, work: _Request) -> _Outcome:
+    change = await work.use_case(connection, work.origin)
+    if isinstance(change, Answer):
+        return await _keep(connection, work, Stored(change))
+    plan = _plan(change, work)
+    # In doubt until the server says otherwise; a plan that is still here after an error may have been committed.
+    work.in_doubt.append(plan)
+    try:
+        written = await conditional_write.execute(connection, plan.write)
+    except LOST_CONNECTION:
+        raise
+    except asyncpg.PostgresError:
+        work.in_doubt.remove(plan)
+        raise
+    if not written:
+        work.in_doubt.remove(plan)
+        raise _Moved(change.aggregate)
+    return _Outcome(plan.stored)
+
+
+def _plan(change: Change, work: _Request) -> Plan:
+    aggregate = change.aggregate
+    events = seal(aggregate.type, aggregate.id, aggregate.sequence, aggregate.chain_head, change.facts, work.origin)
+    last = events[-1]
+    waiting: list[dict[str, Any]] = [
+        {"aggregate_id": aggregate.id, "sequence": event["sequence"], "lane": int(Lane.INTERACTIVE)} for event in events
+    ]
+    inserts = [*change.inserts, Insert(models.events, events), Insert(models.outbox, waiting)]
+    stored = Stored(change.answer, aggregate.id, last["sequence"])
+    if work.key is not None:
+        inserts.append(Insert(models.idempotency_keys, [work.key.row(stored, work.origin.at)]))
+    root = Root(
+        aggregate.table,
+        aggregate.id,
+        aggregate.sequence,
+        {**change.values, "event_sequence": last["sequence"], "chain_head": last["hash"]},
+    )
+    write = conditional_write.Write(change.business_date, root, inserts, change.updates)
+    return Plan(write, aggregate, last["hash"], stored)
+
+
+async def _refuse(connection: Connection, work: _Request, refusal: DomainError) -> _Outcome:
+    """A refusal changes nothing; with a key its answer is kept, unless a twin that was accepted came first."""
+    if work.key is None:
+        raise refusal
+    stored = await idempotency.find(connection, work.key)
+    if stored is not None:
+        return _Outcome(stored, replayed=True)
+    if refusal.status not in STORED_REFUSALS:
+        raise refusal
+    return await _keep(
+        connection, work, Stored(Answer(refusal.status, problems.of_refusal(refusal), {}, problems.MEDIA_TYPE))
+    )
+
+
+async def _keep(connection: Connection, work: _Request, stored: Stored) -> _Outcome:
+    """Keep the answer of a request that changed nothing, unless a twin was first."""
+    if work.key is None or await idempotency.keep(connection, work.key, stored, work.origin.at):
+        return _Outcome(stored)
+    return _Outcome(await idempotency.find(connection, work.key) or stored, replayed=True)
+
+
+async def _respond(resources: Resources, actor: str, outcome: _Outcome) -> Response:
+    extra = {idempotency.REPLAYED: "true"} if outcome.replayed else {}
+    stored = outcome.stored
+    if stored.aggregate is None:
+        return stored.answer.response(extra)
+    # A replay answers for a change too, maybe one whose first answer got lost before anybody was told.
+    timeline, lsn = await resources.commit_position.after_commit()
+    resources.wake.hint()
+    try:
+        await resources.cache.announce({stored.aggregate: stored.sequence}, principal=actor, lsn=lsn)
+    except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
+        # Committed, but neither Redis nor the primary can be told; the relay announces it again once they are back.
+        log.error("announce_failed", error=type(error).__name__)  # noqa: TRY400 - the trace says nothing more
+    token = ConsistencyToken(timeline, lsn, stored.aggregate, stored.sequence)
+    return stored.answer.response({**extra, consistency.HEADER: token.pack(resources.token_signer)})

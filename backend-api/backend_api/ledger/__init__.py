@@ -1,0 +1,1 @@
+"""Money moves here and nowhere else: movement, balanced entry and snapshot together."""

@@ -1,0 +1,164 @@
+"""What waits, what was parked, and how to try it again: in the outbox (relay) and beside the queue (consumer).
+
+The relay parks an event that cannot be encoded, which holds back the later events of its aggregate only. The consumer
+parks a message that cannot become a document. Both keep the reason, and both are replayed after a fix.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from backend_api.db.pools import Connection
+from backend_api.outbox.broker import (
+    CONFIRM_SECONDS,
+    CONNECT_SECONDS,
+    PARKED_AT_HEADER,
+    PARKED_QUEUE,
+    PARKED_REASON_HEADER,
+    QUEUE,
+)
+from backend_api.outbox.envelope import event_id
+from backend_api.outbox.record import Lane
+from backend_api.outbox.wake import CHANNEL
+
+STATUS = """
+SELECT (SELECT count(*) FROM outbox WHERE lane = $1) AS interactive,
+       (SELECT count(*) FROM outbox WHERE lane = $2) AS bulk,
+       (SELECT extract(epoch FROM clock_timestamp() - min(enqueued_at))::float FROM outbox) AS oldest_seconds,
+       (SELECT epoch FROM relay_lease WHERE name = 'main') AS epoch,
+       (SELECT extract(epoch FROM clock_timestamp() - heartbeat_at)::float FROM relay_lease WHERE name = 'main')
+           AS heartbeat_seconds
+"""
+PARKED = """
+SELECT aggregate_id, sequence, parked_at, parked_reason FROM outbox WHERE parked_at IS NOT NULL
+ ORDER BY parked_at, aggregate_id LIMIT $1
+"""
+REPLAY = f"""
+WITH replayed AS (
+    UPDATE outbox SET parked_at = NULL, parked_reason = NULL
+     WHERE parked_at IS NOT NULL AND ($1::uuid IS NULL OR aggregate_id = $1) RETURNING 1)
+SELECT count(*), pg_notify('{CHANNEL}', '') FROM replayed
+"""  # noqa: S608 - the channel is a constant
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event of the outbox that could not be encoded."""
+
+    event_id: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """How the outbox stands. Ages are seconds; None means nothing waits, or no relay ever led."""
+
+    interactive: int
+    bulk: int
+    oldest_seconds: float | None
+    relay_epoch: int | None
+    relay_heartbeat_seconds: float | None
+    parked: tuple[ParkedEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message the consumer set aside. `since` is RFC 3339 text as the consumer wrote it, empty if the broker did."""
+
+    message_id: str
+    routing_key: str
+    reason: str
+    since: str
+
+
+async def status(connection: Connection, limit: int = 100) -> OutboxStatus:
+    """How many events wait in which lane, for how long, which were parked (the first `limit`), and who sends them."""
+    row = await connection.fetchrow(STATUS, Lane.INTERACTIVE, Lane.BULK)
+    assert row is not None  # noqa: S101 - a select of scalars has one row
+    parked = await connection.fetch(PARKED, limit)
+    return OutboxStatus(
+        interactive=row["interactive"],
+        bulk=row["bulk"],
+        oldest_seconds=row["oldest_seconds"],
+        relay_epoch=row["epoch"],
+        relay_heartbeat_seconds=row["heartbeat_seconds"],
+        parked=tuple(
+            ParkedEvent(event_id(found["aggregate_id"], found["sequence"]), found["parked_reason"], found["parked_at"])
+            for found in parked
+        ),
+    )
+
+
+async def replay_parked(connection: Connection, aggregate_id: UUID | None = None) -> int:
+    """Let the relay try parked events again, all or one aggregate's. How many there were."""
+    return int(await connection.fetchval(REPLAY, aggregate_id))
+
+
+async def parked_messages(url: str, limit: int) -> list[ParkedMessage]:
+    """Look at the first `limit` parked messages; they stay where they are."""
+    async with _parking_lot(url) as (_, queue):
+        messages = await _get(queue, limit)
+        found = [_describe(message) for message in messages]
+        for message in messages:
+            await message.nack(requeue=True)
+        return found
+
+
+async def replay_parked_messages(url: str, limit: int) -> int:
+    """Put up to `limit` parked messages back into the consumer's queue. How many were moved.
+
+    Each is published with a confirm before it is taken off the parking lot, so a crash in between leaves it in both;
+    the consumer recognises what it has stored. Raises the client's error when the queue refuses one; that one stays.
+    """
+    async with _parking_lot(url) as (channel, queue):
+        moved = 0
+        for message in await _get(queue, limit):
+            await channel.default_exchange.publish(
+                aio_pika.Message(
+                    message.body,
+                    headers={name: value for name, value in message.headers.items() if not name.startswith("x-")},
+                    content_type=message.content_type,
+                    message_id=message.message_id,
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                ),
+                QUEUE,
+                mandatory=True,
+                timeout=CONFIRM_SECONDS,
+            )
+            await message.ack()
+            moved += 1
+        return moved
+
+
+@asynccontextmanager
+async def _parking_lot(url: str) -> AsyncIterator[tuple[AbstractChannel, AbstractQueue]]:
+    """The queue of parked messages; what was got and not acked returns to it when the connection closes."""
+    connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+    async with connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        yield channel, await channel.declare_queue(PARKED_QUEUE, passive=True)
+
+
+async def _get(queue: AbstractQueue, limit: int) -> Sequence[AbstractIncomingMessage]:
+    """Up to `limit` messages. None is given back in between, or the same one would come again."""
+    messages: list[AbstractIncomingMessage] = []
+    while len(messages) < limit and (message := await queue.get(fail=False, timeout=CONFIRM_SECONDS)) is not None:
+        messages.append(message)
+    return messages
+
+
+def _describe(message: AbstractIncomingMessage) -> ParkedMessage:
+    headers = message.headers
+    reason = headers.get(PARKED_REASON_HEADER) or headers.get("x-first-death-reason") or "unknown"
+    return ParkedMessage(
+        message_id=message.message_id or "",
+        routing_key=message.routing_key or "",
+        reason=str(reason),
+        since=str(headers.get(PARKED_AT_HEADER, "")),
+    )

@@ -1,0 +1,113 @@
+"""Every setting of the API, the relay and the command line, read from the environment once at start-up."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused outside development, see below
+DEVELOPMENT_PASSWORDS = frozenset({"sofipo", "sofipo_app", "guest", "password", "string"})
+MINIMUM_SECRET_BYTES = 32
+
+
+class Environment(StrEnum):
+    """Where the process runs. Production refuses development secrets by name."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class AnonymousLookup(StrEnum):
+    """What a caller without credentials learns from `GET /clients/{rfc}`."""
+
+    OFF = "off"
+    MASKED = "masked"
+    FULL = "full"
+
+
+class Settings(BaseSettings):
+    """Settings with the names their users know; `.env.example` documents each.
+
+    Raises a validation error that names the variable when production is asked for with a default or short secret.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    environment: Environment = Environment.PRODUCTION
+    log_level: str = "INFO"
+
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = 27001
+    postgres_db: str = "sofipo"
+    postgres_user: str = "sofipo"
+    postgres_password: SecretStr = SecretStr("sofipo")
+    postgres_app_user: str = "sofipo_app"
+    postgres_app_password: SecretStr = SecretStr("sofipo_app")
+    postgres_replica_host: str = "127.0.0.1"
+    postgres_replica_port: int = 27002
+
+    redis_host: str = "127.0.0.1"
+    redis_port: int = 27003
+    redis_password: SecretStr = SecretStr("sofipo")
+
+    rabbitmq_host: str = "127.0.0.1"
+    rabbitmq_port: int = 27004
+    rabbitmq_default_user: str = "guest"
+    rabbitmq_default_pass: SecretStr = SecretStr("guest")
+
+    api_secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    api_algorithm: Annotated[str, Field(pattern="^HS(256|384|512)$")] = "HS256"
+    api_access_token_expire_minutes: Annotated[int, Field(ge=1, le=30)] = 15
+    token_issuer: str = "sofipo"  # noqa: S105 - a name
+    token_audience: str = "sofipo-api"  # noqa: S105 - a name
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    rfc_strict: bool = False
+    anonymous_client_lookup: AnonymousLookup = AnonymousLookup.MASKED
+    business_time_zone: str = "America/Mexico_City"
+
+    writer_connections: Annotated[int, Field(ge=1, le=64)] = 6
+    """Connections to the primary for writes, per worker; 4 to 8 are best on two cores (measured)."""
+    reader_connections: Annotated[int, Field(ge=1, le=64)] = 6
+    """Connections for reads, per worker and server."""
+    cache_ttl_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Hard bound on how long a view may be answered from Redis."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Time zone in which business dates are reckoned."""
+        return ZoneInfo(self.business_time_zone)
+
+    @property
+    def is_development(self) -> bool:
+        """Whether development conveniences (the user `admin`, default secrets) are allowed."""
+        return self.environment is Environment.DEVELOPMENT
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
+        origins = values.get("allowed_origins")
+        if isinstance(origins, str):
+            values["allowed_origins"] = tuple(part.strip() for part in origins.split(",") if part.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _refuse_unsafe_production(self) -> Self:
+        if self.is_development:
+            return self
+        unsafe = [
+            name.upper()
+            for name in ("postgres_password", "postgres_app_password", "redis_password", "rabbitmq_default_pass")
+            if getattr(self, name).get_secret_value() in DEVELOPMENT_PASSWORDS | {""}
+        ]
+        secret = self.api_secret_key.get_secret_value()
+        if secret == DEVELOPMENT_SECRET or len(secret.encode()) < MINIMUM_SECRET_BYTES:
+            unsafe.append("API_SECRET_KEY")
+        if unsafe:
+            raise ValueError(
+                f"ENVIRONMENT=production refuses default, empty or short secrets: set {', '.join(sorted(unsafe))} "
+                f"(API_SECRET_KEY needs {MINIMUM_SECRET_BYTES} bytes or more), or set ENVIRONMENT=development"
+            )
+        return self
