@@ -1,6 +1,7 @@
 """The commands, each a few lines over a function that does it."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,12 +17,12 @@ from alembic.util import CommandError
 from pydantic import ValidationError
 
 from backend_api import logs
-from backend_api.app import open_resources
+from backend_api.app import create_app, open_resources
 from backend_api.cli import initialise
 from backend_api.db.pools import Connection, connect
 from backend_api.outbox import broker, parked
 from backend_api.relay import app as relay_app
-from backend_api.settings import Settings
+from backend_api.settings import Environment, Settings
 
 app = typer.Typer(
     name="sofipo",
@@ -53,6 +54,13 @@ def relay() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
     _run(_relay(settings))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the API."""
+    document = create_app(Settings(environment=Environment.DEVELOPMENT)).openapi()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @outbox.command("status")

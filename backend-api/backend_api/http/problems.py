@@ -78,6 +78,13 @@ class Busy(DomainError):  # noqa: N818
     message = "The service cannot do this at the moment: try again."
 
 
+class OutcomeUnknown(Busy):
+    """The connection was lost at the commit and the server stayed away: the change may or may not stand."""
+
+    code = "outcome_unknown"
+    message = "It is not known whether this was done: send it again with the same Idempotency-Key, or look first."
+
+
 def body(
     status: int,
     code: str,

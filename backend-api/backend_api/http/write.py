@@ -178,7 +178,7 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
             tries += 1
             log.warning("write_tried_again", error=type(error).__name__, tries=tries, in_doubt=len(work.in_doubt))
             if tries > TRIES:
-                raise problems.Busy from error
+                raise (problems.OutcomeUnknown() if work.in_doubt else problems.Busy()) from error
             await asyncio.sleep(random.uniform(0.01, 0.05) * 2**tries)  # noqa: S311 - jitter, not a secret
 
 

@@ -22,8 +22,9 @@ from backend_api.relay.publisher import Outcome, Outgoing, Publisher
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200
-INTERACTIVE_SHARE = 150
+BATCH = 100
+"""Large enough for several thousand events a second, small enough that a newcomer waits for no more than 20 ms."""
+INTERACTIVE_SHARE = 75
 """Of a batch, when both lanes have more than they may send; what one lane leaves is the other's."""
 POLL_SECONDS = 0.2
 MAX_BODY_BYTES = 256 * 1024
