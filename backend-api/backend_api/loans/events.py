@@ -26,13 +26,14 @@ def loan_created(loan: Mapping[str, Any]) -> Fact:
     )
 
 
-def loan_activated(loan_id: UUID, loan: Mapping[str, Any]) -> Fact:
+def loan_activated(loan: Mapping[str, Any]) -> Fact:
     """The money was handed over."""
     return Fact(
         "loan_activated",
-        loan_id,
+        loan["id"],
         {
-            "loan_id": str(loan_id),
+            "loan_id": str(loan["id"]),
+            "client_id": str(loan["client_id"]),
             "amount": format_money(loan["amount"]),
             "disbursed_on": loan["disbursed_on"].isoformat(),
             "status": LoanStatus.ACTIVE.value,
@@ -40,6 +41,7 @@ def loan_activated(loan_id: UUID, loan: Mapping[str, Any]) -> Fact:
     )
 
 
-def loan_closed(loan_id: UUID, status: LoanStatus) -> Fact:
+def loan_closed(loan_id: UUID, client_id: UUID, status: LoanStatus) -> Fact:
     """The loan ended: rejected, cancelled or paid off."""
-    return Fact(f"loan_{status.value.lower()}", loan_id, {"loan_id": str(loan_id), "status": status.value})
+    payload = {"loan_id": str(loan_id), "client_id": str(client_id), "status": status.value}
+    return Fact(f"loan_{status.value.lower()}", loan_id, payload)

@@ -116,7 +116,7 @@ def create_loan(body: LoanIn) -> UseCase:
             posted = _disburse(row, client["today"], client["event_sequence"] + 2, origin)
             row |= {**posted.snapshot, "version": 1}
             inserts = list(posted.inserts)
-            facts.append(events.loan_activated(row["id"], row))
+            facts.append(events.loan_activated(row))
         return Change(
             aggregate=Aggregate("client", clients, client["id"], client["event_sequence"], client["chain_head"]),
             business_date=client["today"],
@@ -142,7 +142,7 @@ def activate_loan(loan_id: UUID, if_match: str | None) -> UseCase:
             business_date=loan["today"],
             inserts=posted.inserts,
             updates=[posted.update],
-            facts=[events.loan_activated(loan_id, changed)],
+            facts=[events.loan_activated(changed)],
             answer=_answer(200, changed, sequence, loan["today"]),
         )
 
@@ -160,7 +160,7 @@ def close_pending_loan(loan_id: UUID, event: LoanEvent, if_match: str | None) ->
             aggregate=_aggregate(loan),
             business_date=loan["today"],
             updates=[Update(loans, loan_id, values)],
-            facts=[events.loan_closed(loan_id, status)],
+            facts=[events.loan_closed(loan_id, loan["client_id"], status)],
             answer=_answer(200, {**_plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
         )
 

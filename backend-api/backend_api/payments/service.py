@@ -134,7 +134,7 @@ def _registered(
         status = LoanStatus(loan["status"])
         if split.principal == loan["current_balance"]:
             status = transition(status, LoanEvent.PAY_OFF)
-            facts.append(loan_closed(loan["id"], status))
+            facts.append(loan_closed(loan["id"], client["client_id"], status))
         posted = ledger.post(
             MovementKind.PAYMENT,
             LoanState(loan["id"], client["client_id"], loan["status"], loan["version"], loan["current_balance"]),

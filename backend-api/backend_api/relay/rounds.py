@@ -25,7 +25,9 @@ log = structlog.get_logger(__name__)
 BATCH = 100
 """Large enough for several thousand events a second, small enough that a newcomer waits for no more than 20 ms."""
 INTERACTIVE_SHARE = 75
-"""Of a batch, when both lanes have more than they may send; what one lane leaves is the other's."""
+"""Of a batch, when both lanes have more than they may send; what the bulk lane leaves is the interactive one's."""
+CALM_SECONDS = 1.0
+"""So long after the last interactive event the bulk lane may fill whole batches: who comes next waits for one round."""
 POLL_SECONDS = 0.2
 MAX_BODY_BYTES = 256 * 1024
 MAX_DEFERRED = 1000
@@ -56,6 +58,7 @@ class Rounds:
         self._after = dict.fromkeys(Lane, NOBODY)
         self._deferred: dict[UUID, _Deferral] = {}
         self._stalls = 0
+        self._interactive_at = monotonic() - CALM_SECONDS
         self._unsent = Complaint("relay_cannot_deliver")
         self._unannounced = Complaint("relay_cannot_announce")
 
@@ -77,7 +80,10 @@ class Rounds:
         waiting = [aggregate_id for aggregate_id, deferral in self._deferred.items() if deferral.until > now]
         interactive = await self._take_lane(Lane.INTERACTIVE, BATCH, waiting)
         taken = [row["aggregate_id"] for row in interactive]
-        bulk = await self._take_lane(Lane.BULK, BATCH - min(len(interactive), INTERACTIVE_SHARE), waiting + taken)
+        if interactive:
+            self._interactive_at = now
+        calm = now - self._interactive_at > CALM_SECONDS
+        bulk = await self._take_lane(Lane.BULK, BATCH if calm else BATCH - INTERACTIVE_SHARE, waiting + taken)
         room = BATCH - len(bulk)
         if len(interactive) > room:
             self._after[Lane.INTERACTIVE] = taken[room - 1]
