@@ -24,7 +24,6 @@ from backend_api.http.consistency import CommitPosition
 from backend_api.http.edge import Edge
 from backend_api.http.resources import Resources
 from backend_api.http.signing import Signer
-from backend_api.http.strict import MAX_BODY_BYTES
 from backend_api.http.turns import Turns
 from backend_api.loans.endpoints import router as loans
 from backend_api.outbox.wake import Wake
@@ -100,7 +99,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         summary="Loan servicing: clients, loans and payments, every change an event.",
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )

@@ -56,7 +56,11 @@ async def list_clients(
     """Clients, oldest first. Sort by `created_at` or `full_name`."""
     filters = {"status": status, "external_id": external_id, "email": email, "name": name}
     paging = page.of("clients", principal.actor, clients.c.id, SORTS, filters)
-    conditions = [clients.c[field] == str(value) for field, value in filters.items() if value and field != "name"]
+    conditions = [
+        clients.c[field] == str(value)
+        for field, value in filters.items()
+        if value and field in ("status", "external_id")
+    ]
     if name:
         conditions.append(clients.c.full_name.startswith(name, autoescape=True))
     if email:

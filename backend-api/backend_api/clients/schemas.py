@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from backend_api.domain.errors import DomainError
@@ -46,6 +46,13 @@ def _clabe(value: str) -> str:
         raise PydanticCustomError(error.code, error.message) from error
 
 
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null_required", "This field cannot be emptied.")
+    return value
+
+
+Kept = BeforeValidator(_not_null)
 FullName = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Email = Annotated[Text, StringConstraints(max_length=254), AfterValidator(_email)]
 Rfc = Annotated[Text, StringConstraints(min_length=1, max_length=40)]
@@ -79,11 +86,11 @@ class ClientPatch(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"phone": "+52 55 1234 5678"}]})
 
-    full_name: FullName | None = None
-    email: Email | None = None
-    rfc: Rfc | None = None
+    full_name: Annotated[FullName | None, Kept] = None
+    email: Annotated[Email | None, Kept] = None
+    rfc: Annotated[Rfc | None, Kept] = None
     external_id: Label | None = None
-    status: ClientStatus | None = None
+    status: Annotated[ClientStatus | None, Kept] = None
     credit_limit: MoneyOrZero | None = None
     kind: ClientKind | None = None
     curp: Curp | None = None
@@ -91,15 +98,6 @@ class ClientPatch(StrictModel):
     phone: Phone | None = None
     birth_date: Day | None = None
     address: Address | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _required_stay(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name in ("full_name", "email", "rfc", "status"):
-                if name in data and data[name] is None:
-                    raise PydanticCustomError("null_required", f"{name} cannot be emptied.")
-        return data
 
 
 class RecordWarning(BaseModel):

@@ -1,5 +1,6 @@
 """Every error leaves as RFC 9457 problem+json: a stable code, a sentence, pointers, the request id, never the input."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -78,11 +79,23 @@ class Busy(DomainError):  # noqa: N818
     message = "The service cannot do this at the moment: try again."
 
 
+class BodyRefused(HTTPException):
+    """The body cannot be read. An HTTPException, because FastAPI turns every other into a bare 400."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(422)
+        self.errors = [FieldError(pointer="", code=code, detail=detail)]
+
+
 class OutcomeUnknown(Busy):
     """The connection was lost at the commit and the server stayed away: the change may or may not stand."""
 
     code = "outcome_unknown"
     message = "It is not known whether this was done: send it again with the same Idempotency-Key, or look first."
+
+
+TITLE = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Names of RFC 9110 that the standard library of Python 3.11 does not have yet."""
 
 
 def body(
@@ -96,7 +109,7 @@ def body(
     """The bytes of a problem; `facts` become members of their own, as RFC 9457 section 3.2 has it."""
     problem: dict[str, Any] = {
         "type": f"urn:sofipo:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": TITLE.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
@@ -133,6 +146,8 @@ def refusal_response(refusal: DomainError) -> Response:
 
 RETRYABLE = frozenset({"request_in_progress"})
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+
 _TITLES = {
     400: ("bad_request", "The request could not be understood."),
     401: ("unauthenticated", "Sign in first: this needs a valid access token."),
@@ -140,6 +155,7 @@ _TITLES = {
     404: ("not_found", "There is nothing here that you may see."),
     405: ("method_not_allowed", "This path does not answer to this method."),
     413: ("body_too_large", "The body is larger than 1 MiB."),
+    422: ("validation_failed", "The request has fields that cannot be accepted."),
     415: ("unsupported_media_type", "Send the body as plain application/json."),
 }
 
@@ -152,7 +168,8 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
     code, detail = _TITLES.get(error.status_code, ("http_error", HTTPStatus(error.status_code).phrase))
-    return response(error.status_code, body(error.status_code, code, detail), error.headers)
+    errors = error.errors if isinstance(error, BodyRefused) else None
+    return response(error.status_code, body(error.status_code, code, detail, errors=errors), error.headers)
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
@@ -174,10 +191,13 @@ async def _on_database_trouble(_: Request, error: Exception) -> Response:
 def _pointer(location: Sequence[int | str]) -> str:
     """`("body", "terms", 0)` → `/terms/0`; parameters and headers are named with where they stand."""
     place, *rest = location
-    if place == "body":
-        # Where a JSON syntax error stands is an offset into what was sent, not a field.
-        return "".join(f"/{part}" for part in rest if isinstance(part, str) or len(rest) > 1)
-    return f"{place}:{'/'.join(str(part) for part in rest)}"
+    named: list[str] = []
+    for part in rest:
+        # The name of an unknown field is the caller's: one that is no plain name is not sent back.
+        if not _NAME.fullmatch(str(part)):
+            break
+        named.append(str(part))
+    return "".join(f"/{part}" for part in named) if place == "body" else f"{place}:{'/'.join(named)}"
 
 
 def _detail(item: Mapping[str, Any]) -> str:

@@ -3,13 +3,12 @@
 import json
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import (
     AfterValidator,
@@ -26,6 +25,7 @@ from starlette.exceptions import HTTPException
 from backend_api.domain.dates import check_date
 from backend_api.domain.errors import DomainError
 from backend_api.domain.money import format_money, parse_money, parse_positive_money
+from backend_api.http.problems import BodyRefused
 
 MAX_DEPTH = 20
 MAX_BODY_BYTES = 1024 * 1024
@@ -39,6 +39,17 @@ class StrictModel(BaseModel):
 
 class StrictRequest(Request):
     """Reads JSON so that no number becomes a float and no key is given twice."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body in parts. Raises 413 as soon as it is known to be too large: declared so, or come so far."""
+        if int(self.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        received = 0
+        async for part in super().stream():
+            received += len(part)
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413)
+            yield part
 
     async def json(self) -> Any:
         """The parsed body. Raises a validation error that names the trouble."""
@@ -73,8 +84,8 @@ class StrictRoute(APIRoute):
         return handle_strictly
 
 
-def _malformed(code: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"type": code, "loc": ("body",), "msg": message, "input": None}])
+def _malformed(code: str, message: str) -> BodyRefused:
+    return BodyRefused(code, message)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,10 +150,13 @@ def _money(parse: Callable[[str | int | Decimal], Decimal]) -> Callable[[Any], D
     return validate
 
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def _date(value: Any) -> Any:
     if isinstance(value, date):
         return value
-    if not isinstance(value, str) or len(value) != 10 or not value.isascii():
+    if not isinstance(value, str) or _DATE.fullmatch(value) is None:
         raise PydanticCustomError("date_malformed", "A date is written YYYY-MM-DD.")
     try:
         return date.fromisoformat(value)
