@@ -56,15 +56,15 @@ async def list_clients(
     """Clients, oldest first. Sort by `created_at` or `full_name`."""
     filters = {"status": status, "external_id": external_id, "email": email, "name": name}
     paging = page.of("clients", principal.actor, clients.c.id, SORTS, filters)
-    conditions = [
-        clients.c[field] == str(value)
-        for field, value in filters.items()
-        if value and field in ("status", "external_id")
-    ]
-    if name:
-        conditions.append(clients.c.full_name.startswith(name, autoescape=True))
+    conditions = []
+    if status:
+        conditions.append(clients.c.status == status.value)
+    if external_id:
+        conditions.append(clients.c.external_id == external_id)
     if email:
         conditions.append(clients.c.email == email.lower())
+    if name:
+        conditions.append(clients.c.full_name.startswith(name, autoescape=True))
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)
     )

@@ -11,7 +11,8 @@ from datetime import datetime
 from uuid import UUID
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from backend_api.db.pools import Connection
 from backend_api.outbox.broker import (
@@ -102,8 +103,8 @@ async def replay_parked(connection: Connection, aggregate_id: UUID | None = None
 
 async def parked_messages(url: str, limit: int) -> list[ParkedMessage]:
     """Look at the first `limit` parked messages; they stay where they are."""
-    async with _parking_lot(url) as (_, queue):
-        messages = await _get(queue, limit)
+    async with _channel(url) as channel:
+        messages = await _get(channel, limit)
         found = [_describe(message) for message in messages]
         for message in messages:
             await message.nack(requeue=True)
@@ -116,9 +117,9 @@ async def replay_parked_messages(url: str, limit: int) -> int:
     Each is published with a confirm before it is taken off the parking lot, so a crash in between leaves it in both;
     the consumer recognises what it has stored. Raises the client's error when the queue refuses one; that one stays.
     """
-    async with _parking_lot(url) as (channel, queue):
+    async with _channel(url) as channel:
         moved = 0
-        for message in await _get(queue, limit):
+        for message in await _get(channel, limit):
             await channel.default_exchange.publish(
                 aio_pika.Message(
                     message.body,
@@ -137,17 +138,20 @@ async def replay_parked_messages(url: str, limit: int) -> int:
 
 
 @asynccontextmanager
-async def _parking_lot(url: str) -> AsyncIterator[tuple[AbstractChannel, AbstractQueue]]:
-    """The queue of parked messages; what was got and not acked returns to it when the connection closes."""
+async def _channel(url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel with confirms. What was got on it and not acked goes back to its queue when it closes."""
     connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
     async with connection:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        yield channel, await channel.declare_queue(PARKED_QUEUE, passive=True)
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 
-async def _get(queue: AbstractQueue, limit: int) -> Sequence[AbstractIncomingMessage]:
-    """Up to `limit` messages. None is given back in between, or the same one would come again."""
+async def _get(channel: AbstractChannel, limit: int) -> Sequence[AbstractIncomingMessage]:
+    """Up to `limit` parked messages. None is given back in between, or the same one would come again."""
     messages: list[AbstractIncomingMessage] = []
+    try:
+        queue = await channel.declare_queue(PARKED_QUEUE, passive=True)
+    except ChannelNotFoundEntity:  # the consumer makes the parking lot, and has never been started
+        return messages
     while len(messages) < limit and (message := await queue.get(fail=False, timeout=CONFIRM_SECONDS)) is not None:
         messages.append(message)
     return messages

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 CHANNEL = "outbox"
 INTERVAL_SECONDS = 0.005
 """At most one notification in this time per process."""
+LOST_SERVER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
+"""How a lost server looks through the driver; on uvloop a dead connection may be an internal error of the driver."""
 
 
 class Wake:
@@ -57,6 +59,7 @@ class Wake:
                         await asyncio.sleep(INTERVAL_SECONDS)
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except LOST_SERVER as error:
                 log.warning("wake_lost_server", error=type(error).__name__)
+                self._asked.set()
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret

@@ -10,9 +10,9 @@ import structlog
 
 from backend_api.db.pools import connect
 from backend_api.outbox import broker
-from backend_api.outbox.wake import CHANNEL
+from backend_api.outbox.wake import CHANNEL, LOST_SERVER
 from backend_api.relay import queries
-from backend_api.relay.leader import UNREACHABLE, lead
+from backend_api.relay.leader import lead
 from backend_api.relay.pacing import backoff_seconds
 from backend_api.relay.publisher import Publisher
 from backend_api.relay.rounds import Announce, Rounds
@@ -70,5 +70,5 @@ async def _listen(settings: Settings, woken: asyncio.Event) -> None:
                     await connection.execute("SELECT 1")
             finally:
                 connection.terminate()
-        except UNREACHABLE:
+        except LOST_SERVER:
             await asyncio.sleep(backoff_seconds(3))

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import asyncpg
 import structlog
 
 from backend_api.db.pools import Connection, connect
+from backend_api.outbox.wake import LOST_SERVER
 from backend_api.relay import queries
 from backend_api.relay.pacing import Complaint
 from backend_api.settings import Settings
@@ -19,7 +19,6 @@ from backend_api.settings import Settings
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS = 1.0
-UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 Serve = Callable[[int], Coroutine[Any, Any, None]]
 
@@ -32,7 +31,7 @@ async def lead(settings: Settings, serve: Serve) -> None:
             await _one_term(settings, serve)
         except* queries.LeadershipLostError:
             log.warning("relay_lost_lead")
-        except* UNREACHABLE as lost:
+        except* LOST_SERVER as lost:
             unreachable.say(error=type(_first(lost)).__name__)
         else:
             unreachable.over()
