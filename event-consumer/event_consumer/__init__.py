@@ -1,0 +1,1 @@
+"""The event consumer: keeps every business event as a JSON document in CouchDB, once, unchanged."""
