@@ -1,0 +1,5 @@
+"""The one error an operator sees: a sentence that names what is wrong and what to do."""
+
+
+class Refusal(Exception):  # noqa: N818 - it is no fault of the program
+    """Something the operator must decide or repair; the message is one complete sentence."""
