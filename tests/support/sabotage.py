@@ -1,0 +1,37 @@
+"""Triggers that make the database fail on demand, for rows that are marked by their payment reference."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+from backend_api.db.pools import Connection
+
+
+@asynccontextmanager
+async def failing_payments(
+    owner: Connection, sqlstate: str, *, times: int = 1_000_000, at_commit: bool = False
+) -> AsyncIterator[str]:
+    """A reference whose payments fail with this SQLSTATE the first `times` times, at once or only at the commit.
+
+    A sequence counts the failures, because it is not rolled back with them.
+    """
+    name = f"sabotage_{token_hex(6)}"
+    kind = "CONSTRAINT TRIGGER" if at_commit else "TRIGGER"
+    when = "AFTER INSERT ON payments DEFERRABLE INITIALLY DEFERRED" if at_commit else "AFTER INSERT ON payments"
+    await owner.execute(
+        f"""
+        CREATE SEQUENCE {name};
+        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF NEW.reference = '{name}' AND nextval('{name}') <= {times} THEN
+                RAISE EXCEPTION 'sabotage' USING ERRCODE = '{sqlstate}';
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE {kind} {name} {when} FOR EACH ROW EXECUTE FUNCTION {name}();
+        """
+    )
+    try:
+        yield name
+    finally:
+        await owner.execute(f"DROP TRIGGER {name} ON payments; DROP FUNCTION {name}(); DROP SEQUENCE {name}")
