@@ -13,13 +13,13 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend_api.cache.clients import ClientCache, Standing
 from backend_api.cache.entries import Entry
-from backend_api.db.pools import Databases
+from backend_api.db.pools import LOST_CONNECTION, Databases, DatabaseUnavailableError
 from backend_api.db.sampler import Sampler
 
 log = structlog.get_logger(__name__)
@@ -135,8 +135,20 @@ class Reads:
 
     async def on_primary(self, run: Query[Result]) -> Result:
         """Run a query on the primary; what must be true now is read here."""
-        async with self._databases.primary.connect() as connection:
-            return await run(connection)
+        try:
+            async with self._databases.primary.connect() as connection:
+                return await run(connection)
+        except (DBAPIError, *LOST_CONNECTION) as error:
+            if isinstance(error, DBAPIError) and not error.connection_invalidated:
+                raise
+            log.warning("primary_read_tried_again", error=type(error).__name__)
+        # A connection of the pool was dead, of a server that may have been back for long: a new one tells.
+        try:
+            async with self._databases.primary.connect() as connection:
+                return await run(connection)
+        except LOST_CONNECTION as error:
+            # What SQLAlchemy does not wrap, a refused connection for example.
+            raise DatabaseUnavailableError from error
 
     async def business_date(self) -> date:
         """Today, as the books say."""
@@ -190,7 +202,7 @@ class Reads:
         try:
             async with self._databases.replica.connect() as connection:
                 return await run(connection)
-        except (OperationalError, InterfaceError, DBAPIError, PoolTimeoutError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, *LOST_CONNECTION) as error:
             log.warning("replica_read_failed", error=type(error).__name__)
             return None
 

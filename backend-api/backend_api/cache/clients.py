@@ -161,10 +161,7 @@ class ClientCache:
         If Redis cannot be told, the whole generation is retired instead: slower, and as safe.
         Raises when neither Redis nor the primary can be reached.
         """
-        generation = self._guard.generation_for_announcing()
-        if generation is None:
-            await self._guard.retire()
-            return
+        generation, certain = self._guard.generation_for_announcing()
         keys = [f"c:{generation}:{client_id}" for client_id in versions]
         values: list[int | str] = list(versions.values())
         if principal is not None and lsn is not None:
@@ -175,4 +172,6 @@ class ClientCache:
         try:
             await self._redis.execute("EVALSHA", _SHA[ANNOUNCE], len(keys), *keys, *values)
         except (RedisUnavailableError, ResponseError):
+            certain = False
+        if not certain:
             await self._guard.retire()

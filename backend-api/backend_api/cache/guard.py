@@ -35,10 +35,14 @@ class CacheGuard:
         sample = self._sampler.fresh_primary()
         return None if sample is None or sample.cache_off else sample.cache_generation
 
-    def generation_for_announcing(self) -> int | None:
-        """The generation a change must be announced in, also while it is not read yet; None if unknown."""
-        sample = self._sampler.fresh_primary()
-        return sample.cache_generation if sample else None
+    def generation_for_announcing(self) -> tuple[int, bool]:
+        """The generation a change must be announced in, also while it is not read yet, and whether that is certain.
+
+        An old sample may name a generation that has been retired since; or the one that is used again when the primary
+        is back: so a change is announced in it and a new one is begun.
+        """
+        sample = self._sampler.primary
+        return (sample.cache_generation if sample else 0), self._sampler.fresh_primary() is not None
 
     async def retire(self) -> None:
         """Return when no process can answer from what Redis held before this call. Raises when the primary is away."""

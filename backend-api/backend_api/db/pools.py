@@ -19,6 +19,22 @@ from backend_api.settings import Settings
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+LOST_CONNECTION = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    # "Another operation is in progress": the server's farewell came in while the connection was idle.
+    asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)
+"""All the ways in which a server is away or a connection broken. What was asked last may have been done."""
+LOST_SERVER = (*LOST_CONNECTION, asyncpg.PostgresError)
+"""What makes a background task connect anew, whatever the server said."""
+
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 5.0
 POOL_WAIT_SECONDS = 1.0
@@ -77,19 +93,29 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
         await writer.close()
 
 
-class PoolExhaustedError(Exception):
+class DatabaseUnavailableError(Exception):
+    """The server is away or too busy to be asked."""
+
+
+class PoolExhaustedError(DatabaseUnavailableError):
     """No connection came free in time: the process is overloaded or the server away."""
 
 
 @asynccontextmanager
 async def acquire(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection of the pool. Raises `PoolExhaustedError` after `POOL_WAIT_SECONDS`."""
+    """A connection of the pool. Raises `PoolExhaustedError` after `POOL_WAIT_SECONDS`.
+
+    A connection that broke in use is thrown away, so that nobody else gets it.
+    """
     try:
         connection = await pool.acquire(timeout=POOL_WAIT_SECONDS)
     except TimeoutError as error:
         raise PoolExhaustedError from error
     try:
         yield cast(Connection, connection)
+    except LOST_CONNECTION:
+        connection.terminate()
+        raise
     finally:
         await pool.release(connection)
 

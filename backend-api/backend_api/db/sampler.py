@@ -15,7 +15,7 @@ from time import monotonic
 import asyncpg
 import structlog
 
-from backend_api.db.pools import Connection, connect
+from backend_api.db.pools import LOST_SERVER, Connection, connect
 from backend_api.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,6 @@ SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint AS lsn,
 REPLICA = """
 SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint AS lsn, pg_is_in_recovery() AS standby
 """
-UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Sampler:
                         await asyncio.sleep(INTERVAL_SECONDS)
                 finally:
                     connection.terminate()
-            except UNREACHABLE as error:
+            except LOST_SERVER as error:
                 if reachable:
                     log.warning("sampler_lost_server", server=name, error=type(error).__name__)
                     reachable = False

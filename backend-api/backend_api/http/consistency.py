@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from backend_api.db.pools import Pool, PoolExhaustedError, acquire
+from backend_api.db.pools import LOST_CONNECTION, Pool, PoolExhaustedError, acquire
 from backend_api.http.problems import FieldRefused
 from backend_api.http.signing import SignatureInvalidError, Signer
 
@@ -87,7 +87,7 @@ class CommitPosition:
         try:
             async with acquire(self._writer) as connection:
                 row = await connection.fetchrow(POSITION)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolExhaustedError) as error:
+        except (*LOST_CONNECTION, asyncpg.PostgresError, PoolExhaustedError) as error:
             log.warning("commit_position_unknown", error=type(error).__name__)
             return 0, FAR_LSN
         return (row["timeline"], row["lsn"]) if row else (0, FAR_LSN)

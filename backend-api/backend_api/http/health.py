@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-import asyncpg
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from backend_api.cache.redis import RedisUnavailableError
+from backend_api.db.pools import LOST_SERVER
 from backend_api.db.sampler import MAX_LAG_SECONDS
 from backend_api.http.resources import Resources, resources_of
 
@@ -103,7 +103,7 @@ async def _outbox(resources: Resources) -> Check:
     try:
         async with asyncio.timeout(CHECK_SECONDS), resources.databases.writer.acquire() as connection:
             row: Any = await connection.fetchrow(OUTBOX)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    except LOST_SERVER:
         return Check(status="degraded", detail="The outbox could not be asked.")
     if row["parked"]:
         return Check(status="degraded", detail=f"{row['parked']} events are parked: see `sofipo outbox status`.")

@@ -10,11 +10,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from backend_api.db.pools import DatabaseUnavailableError
 from backend_api.domain.errors import DomainError
 from backend_api.http.context import request_id
 
@@ -184,6 +185,9 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
 
 
 async def _on_database_trouble(_: Request, error: Exception) -> Response:
+    if isinstance(error, DataError | IntegrityError | ProgrammingError):
+        # Not the database's trouble but ours: nothing gets better by trying again.
+        raise error
     log.warning("database_unavailable", error=type(error).__name__, cause=type(error.__cause__).__name__)
     return refusal_response(Busy())
 
@@ -214,3 +218,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(DBAPIError, _on_database_trouble)
     app.add_exception_handler(PoolTimeoutError, _on_database_trouble)
+    app.add_exception_handler(DatabaseUnavailableError, _on_database_trouble)

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from backend_api import models
 from backend_api.db import conditional_write
 from backend_api.db.conditional_write import Insert, Root, Row, Update
-from backend_api.db.pools import Connection, PoolExhaustedError, acquire
+from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError, PoolExhaustedError, acquire
 from backend_api.domain.errors import DomainError
 from backend_api.http import consistency, context, idempotency, problems
 from backend_api.http.consistency import ConsistencyToken
@@ -40,16 +40,6 @@ TRIES = 3
 """How often a deadlock or lost connection is tried again before 503."""
 COLLISIONS_BEFORE_LOCK = 3
 
-LOST_CONNECTION = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    OSError,
-    TimeoutError,
-)
 ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError)
 STORED_REFUSALS = frozenset({409, 422})
 FIND_EVENT = "SELECT hash = $3 FROM events WHERE aggregate_id = $1 AND sequence = $2"
@@ -167,7 +157,7 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
                 # Even under the lock: the business day is being switched again and again.
                 raise problems.Busy from moved
         except PoolExhaustedError as error:
-            raise problems.Busy from error
+            raise (problems.OutcomeUnknown() if work.in_doubt else problems.Busy()) from error
         except ValueError:
             # The driver's complaint about an argument is an InterfaceError too, and trying again would not mend it.
             raise
@@ -280,10 +270,20 @@ async def _respond(resources: Resources, actor: str, outcome: _Outcome) -> Respo
     # A replay answers for a change too, maybe one whose first answer got lost before anybody was told.
     timeline, lsn = await resources.commit_position.after_commit()
     resources.wake.hint()
-    try:
-        await resources.cache.announce({stored.aggregate: stored.sequence}, principal=actor, lsn=lsn)
-    except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
-        # Committed, but neither Redis nor the primary can be told; the relay announces it again once they are back.
-        log.error("announce_failed", error=type(error).__name__)  # noqa: TRY400 - the trace says nothing more
+    await _announce(resources, {stored.aggregate: stored.sequence}, actor, lsn)
     token = ConsistencyToken(timeline, lsn, stored.aggregate, stored.sequence)
     return stored.answer.response({**extra, consistency.HEADER: token.pack(resources.token_signer)})
+
+
+async def _announce(resources: Resources, versions: Mapping[UUID, int], actor: str, lsn: int) -> None:
+    """Until nobody can read an older view any more. Raises `OutcomeUnknown` if neither Redis nor the primary hears it:
+    the change stands, but a 2xx would promise its author that they can read it."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            await resources.cache.announce(versions, principal=actor, lsn=lsn)
+        except (*LOST_CONNECTION, asyncpg.PostgresError, DatabaseUnavailableError) as error:
+            log.warning("announce_failed", error=type(error).__name__, attempt=attempt)
+            await asyncio.sleep(0.25 * 2**attempt)
+        else:
+            return
+    raise problems.OutcomeUnknown

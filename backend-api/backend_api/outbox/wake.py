@@ -7,10 +7,9 @@ connection of its own, and many hints become one. A lost hint costs nothing: the
 import asyncio
 import random
 
-import asyncpg
 import structlog
 
-from backend_api.db.pools import connect
+from backend_api.db.pools import LOST_SERVER, connect
 from backend_api.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -18,7 +17,6 @@ log = structlog.get_logger(__name__)
 CHANNEL = "outbox"
 INTERVAL_SECONDS = 0.005
 """At most one notification in this time per process."""
-LOST_SERVER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 """How a lost server looks through the driver; on uvloop a dead connection may be an internal error of the driver."""
 
 

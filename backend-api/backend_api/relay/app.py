@@ -8,9 +8,9 @@ from functools import partial
 
 import structlog
 
-from backend_api.db.pools import connect
+from backend_api.db.pools import LOST_SERVER, connect
 from backend_api.outbox import broker
-from backend_api.outbox.wake import CHANNEL, LOST_SERVER
+from backend_api.outbox.wake import CHANNEL
 from backend_api.relay import queries
 from backend_api.relay.leader import lead
 from backend_api.relay.pacing import backoff_seconds

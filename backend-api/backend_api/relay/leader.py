@@ -10,8 +10,7 @@ from typing import Any
 
 import structlog
 
-from backend_api.db.pools import Connection, connect
-from backend_api.outbox.wake import LOST_SERVER
+from backend_api.db.pools import LOST_SERVER, Connection, connect
 from backend_api.relay import queries
 from backend_api.relay.pacing import Complaint
 from backend_api.settings import Settings
