@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 STACK := $(PYTHON) local-stack/stack.py
+# The isolated stack of a test run; another name runs beside it.
+TEST_STACK ?= test
 CHECKED := backend-api event-consumer local-stack tests bench
 export PYTHONPATH := $(CURDIR)/backend-api:$(CURDIR)/event-consumer
 
@@ -38,8 +40,9 @@ reset: ## stop the stack and delete its data
 test: ## all checks and tests on an isolated stack (ARGS="tests/domain -k money" runs only these, without the coverage gate)
 	@tools=$$($(STACK) tools)
 	$(if $(ARGS),,$(MAKE) --no-print-directory lint)
-	trap '$(STACK) reset --name test --yes' EXIT
-	$(STACK) up --name test --servers-only
+	trap '$(STACK) reset --name $(TEST_STACK) --yes' EXIT
+	$(STACK) up --name $(TEST_STACK) --servers-only
+	export $$($(STACK) env --name $(TEST_STACK))
 	"$$tools/python" -m pytest $(or $(ARGS),--cov)
 
 .PHONY: bench

@@ -52,7 +52,7 @@ def envelopes(count: int) -> list[Envelope]:
     return [envelope(number, aggregate) for number in range(1, count + 1)]
 
 
-async def eventually(condition: Condition, seconds: float = 15.0) -> None:
+async def eventually(condition: Condition, seconds: float = 30.0) -> None:
     """Waits until the condition holds; fails when it does not within `seconds`."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 (the condition lives in another server)

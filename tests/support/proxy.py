@@ -78,12 +78,16 @@ class Proxy:
             upstream_reader, upstream = await asyncio.open_connection(*self._target)
             self._writers.add(upstream)
             try:
-                requests = asyncio.create_task(self._forward_requests(reader, writer, upstream))
-                replies = asyncio.create_task(self._forward_replies(upstream_reader, writer))
-                await asyncio.wait({requests, replies}, return_when=asyncio.FIRST_COMPLETED)
-                for forwarding in (requests, replies):
-                    forwarding.cancel()
-                await asyncio.gather(requests, replies, return_exceptions=True)
+                forwarding = [
+                    asyncio.create_task(self._forward_requests(reader, writer, upstream)),
+                    asyncio.create_task(self._forward_replies(upstream_reader, writer)),
+                ]
+                try:
+                    await asyncio.wait(forwarding, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for direction in forwarding:
+                        direction.cancel()
+                    await asyncio.gather(*forwarding, return_exceptions=True)
             finally:
                 self._writers.discard(upstream)
                 upstream.transport.abort()

@@ -17,7 +17,6 @@ log = structlog.get_logger(__name__)
 CHANNEL = "outbox"
 INTERVAL_SECONDS = 0.005
 """At most one notification in this time per process."""
-"""How a lost server looks through the driver; on uvloop a dead connection may be an internal error of the driver."""
 
 
 class Wake:
