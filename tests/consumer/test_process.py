@@ -102,7 +102,7 @@ async def test_kills_in_the_middle_of_batches_lose_and_double_nothing(stack: Sta
             await killed.wait()
     await couchdb_proxy.become(Mode.PASS)
     async with consumer_process(stack) as (last, _):
-        await eventually(lambda: stack.holds(sent))
+        await eventually(lambda: stack.holds(sent), 60)
         assert await stopped(last) == 0
     assert await stack.waiting() == 0
     assert await stack.parked() == []
