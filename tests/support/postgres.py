@@ -1,8 +1,13 @@
 """The test database seen directly, beside the application."""
 
+from datetime import date
+
 import asyncpg
 from backend_api.db.pools import Connection
+from backend_api.http.resources import Resources
 from backend_api.settings import Settings
+
+from tests.support.waiting import eventually
 
 BUSINESS_TABLES = (
     "clients", "loans", "payments", "loan_movements", "ledger_entries", "postings", "events", "outbox",
@@ -38,3 +43,14 @@ async def row_counts(connection: Connection) -> dict[str, int]:
     row = await connection.fetchrow(f"SELECT {counts}")
     assert row is not None
     return dict(row)
+
+
+async def set_business_date(owner: Connection, resources: Resources, day: date) -> None:
+    """Open this day in the books and wait until the application has noticed."""
+
+    def is_noticed() -> bool:
+        sample = resources.sampler.primary
+        return sample is not None and sample.business_date == day
+
+    await owner.execute("UPDATE business_day SET business_date = $1", day)
+    await eventually(is_noticed)

@@ -1,0 +1,98 @@
+"""Development works without any settings; production refuses what everybody knows, by name."""
+
+import pytest
+from backend_api.settings import Environment, Settings
+from pydantic import SecretStr, ValidationError
+
+SAFE = {
+    "environment": "production",
+    "postgres_password": "owner-secret",
+    "postgres_app_password": "app-secret",
+    "redis_password": "redis-secret",
+    "rabbitmq_default_pass": "rabbit-secret",
+    "api_secret_key": "k" * 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings as they are on a machine where nobody set any."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_development_needs_nothing_but_its_name() -> None:
+    settings = Settings(environment=Environment.DEVELOPMENT)
+    assert settings.is_development
+    assert settings.api_access_token_expire_minutes == 15
+    assert str(settings.zone) == "America/Mexico_City"
+
+
+def test_production_is_the_default_and_refuses_default_secrets_by_name() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    for name in (
+        "API_SECRET_KEY",
+        "POSTGRES_PASSWORD",
+        "POSTGRES_APP_PASSWORD",
+        "REDIS_PASSWORD",
+        "RABBITMQ_DEFAULT_PASS",
+    ):
+        assert name in str(refused.value)
+
+
+def test_production_with_secrets_of_its_own_starts() -> None:
+    assert not Settings(**SAFE).is_development  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("postgres_password", "sofipo"),
+        ("postgres_password", ""),
+        ("postgres_app_password", "sofipo_app"),
+        ("redis_password", "sofipo"),
+        ("redis_password", ""),
+        ("rabbitmq_default_pass", "guest"),
+        ("rabbitmq_default_pass", "password"),
+        ("api_secret_key", "short"),
+        ("api_secret_key", "k" * 31),
+        ("api_secret_key", "development-only-secret-of-32-bytes-or-more"),
+    ],
+)
+def test_one_unsafe_secret_is_enough_and_the_sentence_names_only_it(name: str, value: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{**SAFE, name: value})  # type: ignore[arg-type]
+    sentence = refused.value.errors()[0]["msg"].partition("set ")[2].partition(" (")[0]
+    assert sentence == name.upper()
+
+
+def test_secrets_are_not_printed() -> None:
+    settings = Settings(**SAFE)  # type: ignore[arg-type]
+    assert "secret" not in repr(settings).replace("api_secret_key", "")
+    assert isinstance(settings.api_secret_key, SecretStr)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_ALGORITHM", "none"),
+        ("API_ALGORITHM", "RS256"),
+        ("API_ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("API_ACCESS_TOKEN_EXPIRE_MINUTES", "31"),
+        ("ANONYMOUS_CLIENT_LOOKUP", "everything"),
+        ("ENVIRONMENT", "staging"),
+        ("CACHE_TTL_SECONDS", "0"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example,")
+    assert Settings().allowed_origins == ("https://a.example", "https://b.example")
