@@ -107,6 +107,8 @@ class Reads:
         reader needs; else built. `subject`: the view only counts if it is about this RFC."""
         announced, entry = await self._cache.get(client_id, view)
         sample = self._sampler.fresh_primary()
+        if subject is not None and entry is not None and subject == entry.subject and subject not in self._ids:
+            self._remember(subject, client_id)
         if (
             entry is not None
             and sample is not None

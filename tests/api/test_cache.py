@@ -237,18 +237,23 @@ async def test_commands_of_one_turn_are_answered_each_for_itself(resources: Reso
     assert results[51] == b"last"
 
 
+async def test_scripts_that_redis_forgot_are_loaded_again(resources: Resources) -> None:
+    await resources.redis.execute("SCRIPT", "FLUSH")
+    assert await resources.cache.standing(None) is None
+
+    assert await resources.cache.standing(None) is not None
+
+
 async def test_closing_fails_what_waits(settings: Settings) -> None:
     async with Proxy(settings.redis_host, settings.redis_port) as proxy:
         await proxy.become(Mode.HANG)
         redis = BatchedRedis(settings.model_copy(update={"redis_port": proxy.port}))
-        first = asyncio.create_task(redis.execute("PING"))
-        await eventually(lambda: redis._sender is not None and not redis._waiting)
-        second = asyncio.create_task(redis.execute("PING"))
+        waiting = [asyncio.create_task(redis.execute("PING")) for _ in range(2)]
         await eventually(lambda: bool(redis._waiting))
         await redis.close()
-        for waiting in (first, second):
+        for task in waiting:
             with pytest.raises(RedisUnavailableError):
-                await waiting
+                await task
 
 
 async def test_a_wrong_password_counts_as_unavailable(settings: Settings) -> None:

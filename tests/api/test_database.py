@@ -1,6 +1,7 @@
 """What the database itself refuses, whoever asks, and what the rows in it say of each other."""
 
 import random
+import re
 from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
@@ -22,6 +23,8 @@ from backend_api.http.resources import Resources
 from backend_api.models import metadata
 from backend_api.outbox import envelope
 from backend_api.settings import Settings
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.builders import CLIENTS, get, new_client, new_loan, pay
@@ -166,6 +169,15 @@ JUSTIFIED: set[str] = set()
 """Differences between tables as the code knows them and as the migrations make them: none."""
 
 
+def _types_differ(_: object, __: object, ___: object, found: Any, expected: Any) -> bool | None:
+    """A domain is its base type with a rule (reflection loses its precision); None leaves other types to alembic."""
+    if not isinstance(found, DOMAIN):
+        return None
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
+    base, wanted = (re.split("[( ]", str(kind.compile(dialect)))[0] for kind in (found.data_type, expected))
+    return base != wanted
+
+
 async def test_the_tables_in_the_code_are_those_of_the_migrations(settings: Settings) -> None:
     url = sa.URL.create(
         "postgresql+asyncpg", settings.postgres_user, settings.postgres_password.get_secret_value(),
@@ -174,7 +186,7 @@ async def test_the_tables_in_the_code_are_those_of_the_migrations(settings: Sett
     engine = create_async_engine(url, poolclass=sa.NullPool)
 
     def differences(connection: sa.Connection) -> list[Any]:
-        options = {"compare_type": True, "compare_server_default": False}
+        options = {"compare_type": _types_differ, "compare_server_default": False}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     async with engine.connect() as connection:
@@ -234,7 +246,8 @@ async def test_snapshot_movements_ledger_and_statement_tell_the_same_story(
     statement = await get(api, f"{CLIENTS}/{client_id}/account-statement")
     receivable = await owner.fetchval(
         "SELECT sum(p.amount) FROM postings p JOIN ledger_entries e ON e.id = p.entry_id "
-        "WHERE e.client_id = $1 AND p.account = '1301'",
+        "JOIN loan_movements m ON m.id = e.movement_id JOIN loans l ON l.id = m.loan_id "
+        "WHERE l.client_id = $1 AND p.account = '1301'",
         client_id,
     )
     assert Decimal(balance["total_debt"]) == Decimal(statement["closing_balance"]) == receivable == total

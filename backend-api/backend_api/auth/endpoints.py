@@ -11,7 +11,7 @@ from backend_api.auth.schemas import AccessToken, Me
 from backend_api.auth.tokens import Principal
 from backend_api.http.strict import StrictRoute, Text
 
-router = APIRouter(prefix="/auth", tags=["Auth"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/auth", tags=["Auth"], route_class=StrictRoute)
 
 
 @router.post("/token", operation_id="signIn", summary="Sign in (OAuth2 password form)")

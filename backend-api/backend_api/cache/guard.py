@@ -8,7 +8,7 @@ the database. Nothing depends on Redis being reachable, telling the truth or kee
 
 import asyncio
 
-from backend_api.db.pools import Pool, acquire
+from backend_api.db.pools import Pool
 from backend_api.db.sampler import STALE_SECONDS, Sampler
 
 OFF_SECONDS = 2
@@ -46,7 +46,7 @@ class CacheGuard:
 
     async def retire(self) -> None:
         """Return when no process can answer from what Redis held before this call. Raises when the primary is away."""
-        async with acquire(self._writer) as connection:
+        async with self._writer.acquire() as connection:
             wait = await connection.fetchval(RETIRE)
         # Already off for everybody: the new generation alone does it, and an outage of Redis costs writers no wait.
         if wait > 0:

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from backend_api.db.pools import LOST_CONNECTION, Pool, PoolExhaustedError, acquire
+from backend_api.db.pools import LOST_CONNECTION, Pool, PoolExhaustedError
 from backend_api.http.problems import FieldRefused
 from backend_api.http.signing import SignatureInvalidError, Signer
 
@@ -62,30 +62,34 @@ class CommitPosition:
 
     def __init__(self, writer: Pool) -> None:
         self._writer = writer
-        self._asking: asyncio.Future[tuple[int, int]] | None = None
+        self._waiting: list[asyncio.Future[tuple[int, int]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def after_commit(self) -> tuple[int, int]:
         """Timeline and LSN not before any commit confirmed by now; (0, FAR_LSN) when the primary does not answer."""
+        # An answer that is on its way may be older than this commit: it takes the next question, together with all
+        # others that come until then.
+        future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
         if self._asking is None:
-            loop = asyncio.get_running_loop()
-            self._asking = loop.create_future()
-            loop.call_soon(self._start, self._asking)
-        return await asyncio.shield(self._asking)
+            self._asking = asyncio.create_task(self._ask_for_all())
+        return await future
 
-    def _start(self, future: "asyncio.Future[tuple[int, int]]") -> None:
-        # Whoever commits from now on is not covered by this question and starts the next one.
-        self._asking = None
-        task = asyncio.create_task(self._ask())
-
-        def hand_out(done: "asyncio.Task[tuple[int, int]]") -> None:
-            if not future.done():
-                future.set_result(done.result())
-
-        task.add_done_callback(hand_out)
+    async def _ask_for_all(self) -> None:
+        """Question after question until nobody waits."""
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                position = await self._ask()
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(position)
+        finally:
+            self._asking = None
 
     async def _ask(self) -> tuple[int, int]:
         try:
-            async with acquire(self._writer) as connection:
+            async with self._writer.acquire() as connection:
                 row = await connection.fetchrow(POSITION)
         except (*LOST_CONNECTION, asyncpg.PostgresError, PoolExhaustedError) as error:
             log.warning("commit_position_unknown", error=type(error).__name__)

@@ -77,6 +77,8 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         """Wrap the handler, as FastAPI documents it for custom requests."""
         handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
 
         async def handle_strictly(request: Request) -> Response:
             return await handle(StrictRequest(request.scope, request.receive))

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from backend_api import models
 from backend_api.db import conditional_write
 from backend_api.db.conditional_write import Insert, Root, Row, Update
-from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError, PoolExhaustedError, acquire
+from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError, PoolExhaustedError
 from backend_api.domain.errors import DomainError
 from backend_api.http import consistency, context, idempotency, problems
 from backend_api.http.consistency import ConsistencyToken
@@ -148,7 +148,7 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
     lock: Aggregate | None = None
     while True:
         try:
-            async with acquire(resources.databases.writer) as connection:
+            async with resources.databases.writer.acquire() as connection:
                 return await _attempt(connection, work, lock)
         except _Moved as moved:
             collisions += 1

@@ -19,7 +19,6 @@ class LoanState:
     """A loan as it was read under the client's sequence, as far as a movement changes it."""
 
     id: UUID
-    client_id: UUID
     status: str
     version: int
     current_balance: Any
@@ -78,7 +77,6 @@ def post(
     entry = {
         "id": entry_id,
         "movement_id": movement_id,
-        "client_id": loan.client_id,
         "kind": kind.value,
         "posted_on": posted_on,
         "sequence": sequence,

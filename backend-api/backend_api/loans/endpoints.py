@@ -22,7 +22,7 @@ from backend_api.loans import queries, service
 from backend_api.loans.schemas import LoanIn, LoanOut, MovementOut
 from backend_api.models import loan_movements, loans
 
-router = APIRouter(tags=["Loans"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1", tags=["Loans"], route_class=StrictRoute)
 
 CanRead = Annotated[Principal, Depends(require(Permission.LOANS_READ))]
 CanWrite = Annotated[Principal, Depends(require(Permission.LOANS_WRITE))]

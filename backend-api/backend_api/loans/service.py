@@ -176,7 +176,7 @@ async def _for_change(connection: Connection, loan_id: UUID, if_match: str | Non
 
 
 def _disburse(loan: Mapping[str, Any] | Record, today: Any, sequence: int, origin: Origin) -> ledger.Posted:
-    state = LoanState(loan["id"], loan["client_id"], loan["status"], loan["version"], loan["current_balance"])
+    state = LoanState(loan["id"], loan["status"], loan["version"], loan["current_balance"])
     return ledger.post(
         MovementKind.DISBURSEMENT,
         state,

@@ -17,7 +17,6 @@ ledger_entries = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("movement_id", Uuid, ForeignKey("loan_movements.id")),
-    Column("client_id", Uuid, ForeignKey("clients.id")),
     Column("kind", Text, nullable=False),
     Column("posted_on", Date, nullable=False),
     Column("sequence", BigInteger, nullable=False),

@@ -15,7 +15,7 @@ from backend_api.settings import Settings
 log = structlog.get_logger(__name__)
 
 CHANNEL = "outbox"
-INTERVAL_SECONDS = 0.005
+INTERVAL_SECONDS = 0.02
 """At most one notification in this time per process."""
 
 

@@ -24,7 +24,7 @@ from backend_api.models import payments
 from backend_api.payments import queries, service
 from backend_api.payments.schemas import AllocationOut, ClientPaymentIn, PaymentIn, PaymentOut
 
-router = APIRouter(tags=["Payments"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1", tags=["Payments"], route_class=StrictRoute)
 
 CanRead = Annotated[Principal, Depends(require(Permission.PAYMENTS_READ))]
 CanWrite = Annotated[Principal, Depends(require(Permission.PAYMENTS_WRITE))]

@@ -137,7 +137,7 @@ def _registered(
             facts.append(loan_closed(loan["id"], client["client_id"], status))
         posted = ledger.post(
             MovementKind.PAYMENT,
-            LoanState(loan["id"], client["client_id"], loan["status"], loan["version"], loan["current_balance"]),
+            LoanState(loan["id"], loan["status"], loan["version"], loan["current_balance"]),
             split,
             status=status.value,
             value_date=paid_on,

@@ -20,7 +20,8 @@ from backend_api.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-LISTENER_CHECK_SECONDS = 5.0
+LISTENER_CHECK_SECONDS = 1.0
+"""How soon a lost listener is noticed; until then the polls do its work."""
 
 
 async def run(settings: Settings, stop: asyncio.Event, announce: Announce, broker_url: str | None = None) -> None:

@@ -27,21 +27,20 @@ async def lead(settings: Settings, serve: Serve) -> None:
     unreachable = Complaint("relay_lost_database")
     while True:
         try:
-            await _one_term(settings, serve)
+            await _one_term(settings, serve, unreachable)
         except* queries.LeadershipLostError:
             log.warning("relay_lost_lead")
         except* LOST_SERVER as lost:
             unreachable.say(error=type(_first(lost)).__name__)
-        else:
-            unreachable.over()
         await asyncio.sleep(ASK_SECONDS)
 
 
-async def _one_term(settings: Settings, serve: Serve) -> None:
+async def _one_term(settings: Settings, serve: Serve, unreachable: Complaint) -> None:
     """Ask until the lead is won, then hold it until it is lost."""
     connection = await connect(settings, name="sofipo-relay-leader")
     try:
         await queries.prepare(connection)
+        unreachable.over()
         while (epoch := await queries.try_to_lead(connection)) is None:  # noqa: ASYNC110 - another process has it
             await asyncio.sleep(ASK_SECONDS)
         log.info("relay_leads", epoch=epoch)

@@ -17,7 +17,7 @@ LEADER_LOCK = 7301002
 # disk at once: one that comes back after a crash is sent twice, and the consumer knows it.
 SESSION = """
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-SET jit = off; SET synchronous_commit = off;
+SET enable_sort = off; SET enable_incremental_sort = off; SET jit = off; SET synchronous_commit = off;
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = 5000
 """
@@ -30,17 +30,20 @@ RETURNING epoch
 HEARTBEAT = "UPDATE relay_lease SET heartbeat_at = clock_timestamp() WHERE name = $1 AND epoch = $2 RETURNING epoch"
 
 # Hops from aggregate to aggregate along the lane's index, so a client with thousands of waiting events costs one hop,
-# and stops when enough are found, so a lane with a hundred thousand aggregates costs no more than a short one. The head
-# is looked for in both lanes: only the oldest event of an aggregate may go. A parked head takes its own aggregate out
-# of the batch and nobody else's.
+# and stops when enough are found, so a lane with a hundred thousand aggregates costs no more than a short one. The row
+# comparison leaves the planner no other index: `lane = $1` would let it walk the primary key through the other lane.
+# The head is looked for in both lanes: only the oldest event of an aggregate may go. A parked head takes its own
+# aggregate out of the batch and nobody else's.
 TAKE = """
-WITH RECURSIVE waiting (aggregate_id) AS (
-    (SELECT aggregate_id FROM outbox WHERE lane = $1 AND aggregate_id > $2 ORDER BY lane, aggregate_id LIMIT 1)
+WITH RECURSIVE waiting (lane, aggregate_id) AS (
+    (SELECT o.lane, o.aggregate_id FROM outbox o
+      WHERE (o.lane, o.aggregate_id) > ($1, $2) ORDER BY o.lane, o.aggregate_id LIMIT 1)
     UNION ALL
-    SELECT next.aggregate_id FROM waiting
-     CROSS JOIN LATERAL (SELECT o.aggregate_id FROM outbox o
-                          WHERE o.lane = $1 AND o.aggregate_id > waiting.aggregate_id
+    SELECT next.lane, next.aggregate_id FROM waiting
+     CROSS JOIN LATERAL (SELECT o.lane, o.aggregate_id FROM outbox o
+                          WHERE (o.lane, o.aggregate_id) > (waiting.lane, waiting.aggregate_id)
                           ORDER BY o.lane, o.aggregate_id LIMIT 1) next
+     WHERE next.lane = $1
 )
 SELECT head.aggregate_id, head.sequence, e.aggregate_type, e.event_type, e.entity_id, e.payload, e.occurred_at,
        e.schema_version, e.actor, e.request_id, e.traceparent, e.prev_hash, e.hash
@@ -48,7 +51,7 @@ SELECT head.aggregate_id, head.sequence, e.aggregate_type, e.event_type, e.entit
  CROSS JOIN LATERAL (SELECT o.aggregate_id, o.sequence, o.parked_at FROM outbox o
                       WHERE o.aggregate_id = waiting.aggregate_id ORDER BY o.sequence LIMIT 1) head
   LEFT JOIN events e ON e.aggregate_id = head.aggregate_id AND e.sequence = head.sequence
- WHERE head.parked_at IS NULL AND waiting.aggregate_id <> ALL ($4::uuid[])
+ WHERE waiting.lane = $1 AND head.parked_at IS NULL AND waiting.aggregate_id <> ALL ($4::uuid[])
  LIMIT $3
 """
 
