@@ -25,7 +25,7 @@ def test_every_state_and_event_either_moves_by_the_table_or_is_refused(state: Lo
     else:
         with pytest.raises(TransitionRefused) as refusal:
             transition(state, event)
-        assert refusal.value.facts == {"status": state.value, "event": event.value}
+        assert refusal.value.facts == {"loan_status": state.value, "event": event.value}
 
 
 @pytest.mark.parametrize("state", LoanStatus)

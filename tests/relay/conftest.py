@@ -14,7 +14,8 @@ import structlog
 from backend_api.outbox import broker
 from backend_api.settings import Environment, Settings
 
-from tests.relay.house import House, connect_as_owner
+from tests.relay.house import House
+from tests.support.postgres import connect_as_owner
 
 ALEMBIC_INI = Path(__file__).parents[2] / "backend-api" / "alembic.ini"
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
-import asyncpg
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from backend_api.db.pools import Connection
 from backend_api.outbox import broker, envelope
@@ -22,24 +21,15 @@ from backend_api.outbox.record import Fact, Lane, Origin, seal
 from backend_api.relay.app import run
 from backend_api.settings import Settings
 
+from tests.support.postgres import connect_as_owner
 from tests.support.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT_COLUMNS = (
     "aggregate_id", "sequence", "aggregate_type", "event_type", "entity_id", "payload", "occurred_at",
     "schema_version", "actor", "request_id", "traceparent", "prev_hash", "hash",
 )  # fmt: skip
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    deadline = monotonic() + seconds
-    while True:
-        found = condition()
-        if found if isinstance(found, bool) else await found:
-            return
-        assert monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.005)
 
 
 @dataclass
@@ -94,7 +84,7 @@ class House:
         """The next sealed events of an aggregate."""
         sequence, head = self.chains.get(aggregate_id, (0, envelope.GENESIS))
         facts = [Fact(event_type, uuid4(), payload or {"amount": "2500.00"}) for _ in range(count)]
-        origin = Origin("user:test", "request-1", None, datetime.now(UTC))
+        origin = Origin("user:test", "request-1", TRACEPARENT, datetime.now(UTC))
         rows = seal(aggregate_type, aggregate_id, sequence, head, facts, origin)
         self.chains[aggregate_id] = (rows[-1]["sequence"], rows[-1]["hash"])
         return rows
@@ -140,19 +130,22 @@ class House:
         """Whether the newest leader has this epoch."""
         return await self.epoch() == epoch
 
+    async def sessions(self, application: str) -> set[int]:
+        """The server's processes that serve sessions of this name."""
+        rows = await self.owner.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()", application
+        )
+        return {row["pid"] for row in rows}
+
     async def has_leader(self) -> bool:
         """Whether a relay ever led."""
         return await self.epoch() is not None
 
-    async def cut_sessions(self, application: str) -> int:
-        """End the database sessions of this name, as a server that takes them for dead does. How many there were."""
-        return len(
-            await self.owner.fetch(
-                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                    WHERE application_name = $1 AND datname = current_database()""",
-                application,
-            )
-        )
+    async def cut_sessions(self, application: str) -> set[int]:
+        """End the database sessions of this name, as a server that takes them for dead does. Which they were."""
+        found = await self.sessions(application)
+        await self.owner.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", list(found))
+        return found
 
     def logged(self, event: str) -> bool:
         """Whether a relay in this process has said so."""
@@ -206,9 +199,11 @@ class House:
     @contextlib.asynccontextmanager
     async def relay_process(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """A relay in a process of its own, killed in the end."""
+        # Tracing for coverage makes it five times slower, and this one is there to be timed.
+        untraced = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.relay.process", self.broker_url,
-            env={**os.environ, "ENVIRONMENT": "development", "POSTGRES_DB": self.settings.postgres_db},
+            env={**untraced, "ENVIRONMENT": "development", "POSTGRES_DB": self.settings.postgres_db},
             cwd=ROOT, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -254,14 +249,3 @@ class House:
                     await asyncio.sleep(random.uniform(0, 0.02))  # the transaction takes its time
         finally:
             await connection.close()
-
-
-async def connect_as_owner(settings: Settings, database: str | None = None) -> Connection:
-    """A connection that may do everything in the test's database."""
-    return await asyncpg.connect(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        user=settings.postgres_user,
-        password=settings.postgres_password.get_secret_value(),
-        database=database or settings.postgres_db,
-    )

@@ -4,8 +4,9 @@ from uuid import uuid4
 
 from backend_api.outbox import broker
 
-from tests.relay.house import House, eventually
+from tests.relay.house import House
 from tests.support.proxy import Mode, Proxy
+from tests.support.waiting import eventually
 
 
 async def test_unroutable_events_are_kept_and_sent_when_the_queue_is_back(house: House) -> None:
@@ -15,8 +16,8 @@ async def test_unroutable_events_are_kept_and_sent_when_the_queue_is_back(house:
         await eventually(lambda: house.logged("relay_cannot_deliver"))
         assert await house.waiting() == 60
         arrivals = await house.collect()
-        await eventually(house.is_empty)
-        await eventually(lambda: len(arrivals.at) == 60)
+        await eventually(house.is_empty, seconds=30)
+        await eventually(lambda: len(arrivals.at) == 60, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
 
 
@@ -31,7 +32,7 @@ async def test_events_that_cannot_be_routed_do_not_hold_up_those_that_can(house:
             await eventually(lambda: key in arrivals.at, seconds=1)  # noqa: B023 - awaited at once
         assert await house.waiting() == len(stuck)
         await house.bind_queue("sofipo.#")
-        await eventually(house.is_empty)
+        await eventually(house.is_empty, seconds=30)
 
 
 async def test_more_undeliverable_aggregates_than_are_remembered_are_all_sent_later(house: House) -> None:
@@ -49,7 +50,7 @@ async def test_a_full_queue_keeps_events_in_the_outbox_until_there_is_room(house
         await eventually(lambda: house.logged("relay_cannot_deliver"))
         assert await house.waiting() > 0
         arrivals = await house.collect_from(queue)
-        await eventually(lambda: len(arrivals.at) == 60)
+        await eventually(lambda: len(arrivals.at) == 60, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
 
 
@@ -62,8 +63,8 @@ async def test_connections_cut_under_load_lose_and_reorder_nothing(house: House)
             known = len(arrivals.at)
             await eventually(lambda: len(arrivals.at) > known)  # noqa: B023 - awaited at once
             proxy.cut()
-        await eventually(house.is_empty)
-        await eventually(lambda: len(arrivals.at) == 3000)
+        await eventually(house.is_empty, seconds=30)
+        await eventually(lambda: len(arrivals.at) == 3000, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
 
 
@@ -72,13 +73,13 @@ async def test_confirms_that_never_arrive_cost_a_repetition_and_no_event(house: 
     clients = [uuid4() for _ in range(20)]
     async with Proxy(house.settings.rabbitmq_host, house.settings.rabbitmq_port) as proxy, house.relay(proxy):
         await house.write(clients)
-        await eventually(lambda: len(arrivals.at) == 20)
+        await eventually(lambda: len(arrivals.at) == 20, seconds=30)
         await proxy.become(Mode.DROP_REPLIES)
         await house.write(clients)
-        await eventually(lambda: len(arrivals.at) == 40)
+        await eventually(lambda: len(arrivals.at) == 40, seconds=30)
         proxy.cut()
         await proxy.become(Mode.PASS)
-        await eventually(house.is_empty)
+        await eventually(house.is_empty, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
     assert len(arrivals.events) == 60, "the twenty unconfirmed ones came twice"
 
@@ -88,12 +89,12 @@ async def test_a_hanging_broker_is_left_and_found_again(house: House) -> None:
     clients = [uuid4() for _ in range(10)]
     async with Proxy(house.settings.rabbitmq_host, house.settings.rabbitmq_port) as proxy, house.relay(proxy):
         await house.write(clients)
-        await eventually(lambda: len(arrivals.at) == 10)
+        await eventually(lambda: len(arrivals.at) == 10, seconds=30)
         await proxy.become(Mode.HANG)
         await house.write(clients, count=3)
         await eventually(lambda: house.logged("relay_cannot_deliver"))
         await proxy.become(Mode.PASS)
-        await eventually(house.is_empty)
+        await eventually(house.is_empty, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
 
 
@@ -102,8 +103,8 @@ async def test_a_cache_that_is_away_does_not_keep_events_from_the_broker(house: 
     house.announcing = ConnectionError("the cache is away")
     async with house.relay():
         await house.write([uuid4()], count=3)
-        await eventually(house.is_empty)
-        await eventually(lambda: len(arrivals.at) == 3)
+        await eventually(house.is_empty, seconds=30)
+        await eventually(lambda: len(arrivals.at) == 3, seconds=30)
         assert house.logged("relay_cannot_announce")
         house.announcing = None
         await house.write([uuid4()])

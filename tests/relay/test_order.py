@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 from backend_api.outbox.record import Lane
 
-from tests.relay.house import House, eventually
+from tests.relay.house import House
+from tests.support.waiting import eventually
 
 WRITERS = 24
 EACH = 60
@@ -18,7 +19,7 @@ async def test_24_concurrent_writers_lose_nothing_and_keep_each_aggregates_order
     await house.prepare_writers(aggregates)
     async with house.relay():
         await house.write_concurrently(WRITERS, EACH, aggregates)
-        await eventually(house.is_empty)
+        await eventually(house.is_empty, seconds=30)
         await eventually(lambda: len(arrivals.at) == WRITERS * EACH)
     arrivals.assert_complete_and_in_order(house.expected())
     assert len(arrivals.events) == WRITERS * EACH, "nothing failed, so nothing was sent twice"
@@ -47,7 +48,7 @@ async def test_events_of_one_aggregate_in_both_lanes_keep_their_order(house: Hou
     for lane in (Lane.BULK, Lane.INTERACTIVE, Lane.BULK, Lane.INTERACTIVE):
         await house.write(aggregates, count=3, lane=lane)
     async with house.relay():
-        await eventually(lambda: len(arrivals.at) == 240)
+        await eventually(lambda: len(arrivals.at) == 240, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
 
 
@@ -55,7 +56,7 @@ async def test_a_client_s_versions_are_announced_before_its_events_leave_the_out
     await house.bind_queue()
     client, user = uuid4(), uuid4()
     await house.write([client], count=3)
-    await house.write([user], aggregate_type="user", event_type="user_created")
+    await house.write([user], count=5, aggregate_type="user", event_type="user_created")
     async with house.relay():
-        await eventually(house.is_empty)
+        await eventually(house.is_empty, seconds=30)
     assert house.announced == [{client: 1}, {client: 2}, {client: 3}]

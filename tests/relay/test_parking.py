@@ -12,7 +12,8 @@ from backend_api.outbox.parked import parked_messages, replay_parked, replay_par
 from backend_api.outbox.record import Lane
 from backend_api.relay import rounds
 
-from tests.relay.house import House, eventually
+from tests.relay.house import House
+from tests.support.waiting import eventually
 
 EVENT = uuid4()
 TOO_MUCH = {"amount": "1.00", "note": "x" * rounds.MAX_BODY_BYTES}
@@ -30,7 +31,7 @@ async def test_an_oversized_event_is_parked_with_its_reason_and_the_others_flow(
     async with house.relay():
         await eventually(lambda: house.logged("relay_parked_event"))
         await house.write([other], count=5)
-        await eventually(lambda: len(arrivals.at) == 6)
+        await eventually(lambda: len(arrivals.at) == 6, seconds=30)
         found = await status(connection)
         assert [parked.event_id for parked in found.parked] == [f"{large}:000000000002"]
         assert "the limit is 262144" in found.parked[0].reason
@@ -40,8 +41,8 @@ async def test_an_oversized_event_is_parked_with_its_reason_and_the_others_flow(
         monkeypatch.setattr(rounds, "MAX_BODY_BYTES", 10**6)
         assert await replay_parked(connection, other) == 0
         assert await replay_parked(connection, large) == 1
-        await eventually(house.is_empty)
-        await eventually(lambda: len(arrivals.at) == 8)
+        await eventually(house.is_empty, seconds=30)
+        await eventually(lambda: len(arrivals.at) == 8, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
     await connection.close()
 
@@ -132,7 +133,7 @@ async def test_replayed_messages_go_back_to_the_consumer_without_the_marks_of_pa
     assert await replay_parked_messages(house.broker_url, limit=10) == 2
     assert await parked_messages(house.broker_url, limit=10) == []
     arrivals = await house.collect_from(queue)
-    await eventually(lambda: len(arrivals.messages) == 5)
+    await eventually(lambda: len(arrivals.messages) == 5, seconds=30)
     message = arrivals.messages[0]
     assert dict(message.headers) == {"cloudEvents:id": f"{EVENT}:000000000000"}
     assert (message.message_id, message.body) == (f"{EVENT}:000000000000", b'{"event_id":"x"}')

@@ -11,8 +11,9 @@ from backend_api.outbox import broker
 from backend_api.relay.publisher import Outcome, Outgoing, Publisher
 from pamqp.commands import Basic
 
-from tests.relay.house import House, eventually
+from tests.relay.house import House
 from tests.support.proxy import Mode, Proxy
+from tests.support.waiting import eventually
 
 
 def message(number: int = 1, key: str = "sofipo.payment.registered") -> Outgoing:

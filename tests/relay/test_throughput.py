@@ -20,9 +20,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @pytest.mark.parametrize("lane", Lane)
 async def test_a_backlog_over_many_clients_is_sent_in_order(house: House, lane: Lane) -> None:
+    ceiling = await publishing_alone(house)
     queue = await house.bind_queue()
     await house.write([uuid4() for _ in range(AGGREGATES)], count=EVENTS // AGGREGATES, lane=lane)
-    ceiling = await publishing_alone(house)
     async with house.relay_process() as process:
         await eventually(lambda: has_begun(house), seconds=30)
         began, before, cpu = monotonic(), await house.waiting(), cpu_seconds(process)

@@ -91,7 +91,7 @@ class DateOutOfRange(DomainError):
 
 
 class TransitionRefused(DomainError):
-    """The loan's state does not allow this. Facts: `status`, `event`."""
+    """The loan's state does not allow this. Facts: `loan_status`, `event`."""
 
     code = "transition_refused"
     status = 409
@@ -99,7 +99,7 @@ class TransitionRefused(DomainError):
 
 
 class LoanNotActive(DomainError):
-    """Only a loan that is owed takes payments. Facts: `status`."""
+    """Only a loan that is owed takes payments. Facts: `loan_status`."""
 
     code = "loan_not_active"
     status = 409

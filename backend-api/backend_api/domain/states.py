@@ -82,4 +82,4 @@ def transition(state: LoanStatus, event: LoanEvent) -> LoanStatus:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise TransitionRefused(status=state.value, event=event.value) from None
+        raise TransitionRefused(loan_status=state.value, event=event.value) from None

@@ -3,7 +3,9 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
 
 from backend_api.http import problems
 from backend_api.http.problems import Problem
@@ -58,6 +60,11 @@ def install(app: FastAPI) -> None:
             )
         return app.openapi_schema
 
+    async def swagger() -> HTMLResponse:
+        """The page of /docs under the name that older users know."""
+        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+
+    app.add_api_route("/swagger", swagger, include_in_schema=False)
     app.openapi = document  # type: ignore[method-assign]  # FastAPI documents this very assignment
 
 

@@ -173,10 +173,9 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
 
 
 async def _attempt(connection: Connection, work: _Request, lock: Aggregate | None) -> _Outcome:
-    for plan in work.in_doubt:
-        # The connection was lost while this plan was being committed: its event says whether it was.
-        if await connection.fetchval(FIND_EVENT, plan.aggregate.id, plan.stored.sequence, plan.last_hash):
-            return _Outcome(plan.stored)
+    committed = await _committed(connection, work)
+    if committed is not None:
+        return committed
     try:
         if lock is None:
             return await _decide_and_write(connection, work)
@@ -198,6 +197,14 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
         if conflict is None:
             raise
         return await _refuse(connection, work, conflict())
+
+
+async def _committed(connection: Connection, work: _Request) -> _Outcome | None:
+    """The outcome of a plan whose connection was lost while it was being committed: its event says whether it was."""
+    for plan in work.in_doubt:
+        if await connection.fetchval(FIND_EVENT, plan.aggregate.id, plan.stored.sequence, plan.last_hash):
+            return _Outcome(plan.stored)
+    return None
 
 
 async def _decide_and_write(connection: Connection, work: _Request) -> _Outcome:
@@ -243,6 +250,10 @@ def _plan(change: Change, work: _Request) -> Plan:
 
 async def _refuse(connection: Connection, work: _Request, refusal: DomainError) -> _Outcome:
     """A refusal changes nothing; with a key its answer is kept, unless a twin that was accepted came first."""
+    committed = await _committed(connection, work)
+    if committed is not None:
+        # A plan in doubt was committed after all, a moment ago: this refusal is about our own change.
+        return committed
     if work.key is None:
         raise refusal
     stored = await idempotency.find(connection, work.key)

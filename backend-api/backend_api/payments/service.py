@@ -74,7 +74,7 @@ def pay_loan(loan_id: UUID, body: PaymentIn) -> UseCase:
             raise NotFound
         _refuse_known(loan)
         if LoanStatus(loan["status"]) not in OWING:
-            raise LoanNotActive(status=loan["status"])
+            raise LoanNotActive(loan_status=loan["status"])
         paid_on = _paid_on(body, loan["today"])
         _refuse_too_early(paid_on, loan)
         try:
