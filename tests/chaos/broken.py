@@ -33,6 +33,7 @@ class _RemovesFirst(Rounds):
     async def _send(self, rows: Sequence[Any]) -> None:
         keys = [(row["aggregate_id"], row["sequence"]) for row in rows]
         await queries.remove(self._connection, self._epoch, keys)
+        await asyncio.sleep(0.05)  # so that a kill at random falls here
         messages = [message for row in rows if (message := await self._encode(row)) is not None]
         await self._publisher.publish(messages)
 

@@ -45,9 +45,11 @@ class Nursery:
 
 
 async def _zygote() -> asyncio.subprocess.Process:
+    # Not measured: tracing would slow the services, and a killed one could not tell what it ran.
+    environment = {name: value for name, value in _environment({}).items() if not name.startswith("COVERAGE")}
     zygote = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.chaos.zygote",
-        env=_environment({}), cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        env=environment, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert zygote.stdout is not None
     assert await zygote.stdout.readline() == b"ready\n"
