@@ -31,6 +31,8 @@ from backend_api.payments.endpoints import router as payments
 from backend_api.reads import Reads
 from backend_api.settings import Settings
 
+HOT = frozenset({"getClient", "payLoan"})
+
 
 class Welcome(BaseModel):
     """What stands at the root."""
@@ -104,8 +106,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings or Settings()
     problems.install(app)
-    # Flat and first: FastAPI matches an included router twice per level, a quarter of a cached read (measured).
-    app.router.routes[:0] = [route for router in (clients, payments, loans, auth) for route in router.routes]
+    # Flat: FastAPI matches an included router twice per level, a quarter of a cached read (measured). Routes are tried
+    # in order, so the two hot paths stand in front.
+    routes = [route for router in (clients, payments, loans, auth) for route in router.routes]
+    app.router.routes[:0] = sorted(routes, key=lambda route: getattr(route, "operation_id", None) not in HOT)
     app.include_router(health.router)
     app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")
     app.add_middleware(Edge)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -32,8 +32,7 @@ RECHECKS_PER_SECOND = 200
 """How many "not found" of the replica are asked of the primary per second and process; more are probing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Who reads, and what it may not miss: `principal` is None for anonymous callers; the rest from its token."""
 
     principal: str | None = None
@@ -47,8 +46,7 @@ class Reader:
         return self.sequence if self.aggregate == client_id else 0
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A view as it was built or cached. `source` is what `X-Cache` says: hit, miss or bypass."""
 
     body: bytes

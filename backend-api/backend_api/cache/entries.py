@@ -1,11 +1,10 @@
 """A view as it stands in Redis: one header line that is checked, then the bytes that are answered."""
 
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A cached view of a client.
 
     `version` is the client's event sequence the view was built from, `business_date` the day it is true for,

@@ -118,11 +118,7 @@ class Pool:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """A connection. Raises `PoolExhaustedError` when none comes free in `POOL_WAIT_SECONDS`."""
-        try:
-            async with asyncio.timeout(POOL_WAIT_SECONDS):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise PoolExhaustedError from error
+        await self._wait()
         try:
             connection = await self._take()
             try:
@@ -135,6 +131,17 @@ class Pool:
                 self._give_back(connection)
         finally:
             self._free.release()
+
+    async def _wait(self) -> None:
+        if not self._free.locked():
+            # The usual case, and needs no timer.
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise PoolExhaustedError from error
 
     async def _take(self) -> Connection:
         connection = None

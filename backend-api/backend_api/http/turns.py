@@ -29,11 +29,7 @@ class Turns:
         lock, users = self._locks.get(name, (asyncio.Lock(), 0))
         self._locks[name] = lock, users + 1
         try:
-            try:
-                async with asyncio.timeout(WAIT_SECONDS):
-                    await lock.acquire()
-            except TimeoutError as error:
-                raise Busy from error
+            await self._wait_for(lock)
             try:
                 yield
             finally:
@@ -44,3 +40,14 @@ class Turns:
                 del self._locks[name]
             else:
                 self._locks[name] = lock, users - 1
+
+    async def _wait_for(self, lock: asyncio.Lock) -> None:
+        if not lock.locked():
+            # The usual case is alone, and needs no timer.
+            await lock.acquire()
+            return
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise Busy from error

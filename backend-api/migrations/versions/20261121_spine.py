@@ -33,6 +33,15 @@ CREATE DOMAIN client_status AS text CHECK (VALUE IN ('ACTIVE', 'INACTIVE'));
 CREATE DOMAIN client_kind AS text CHECK (VALUE IN ('individual', 'individual_business', 'company'));
 CREATE DOMAIN loan_status AS text CHECK (VALUE IN ('PENDING', 'ACTIVE', 'PAID_OFF', 'DEFAULTED', 'RESTRUCTURED',
                                                    'WRITTEN_OFF', 'REJECTED', 'CANCELLED'));
+CREATE DOMAIN payment_status AS text CHECK (VALUE IN ('REGISTERED', 'REJECTED'));
+CREATE DOMAIN payment_method AS text CHECK (VALUE IN ('cash', 'transfer', 'card', 'direct_debit', 'other'));
+CREATE DOMAIN movement_kind AS text
+    CHECK (VALUE IN ('DISBURSEMENT', 'PAYMENT', 'PAYMENT_REVERSAL', 'DISBURSEMENT_REVERSAL'));
+CREATE DOMAIN posting_line AS smallint CHECK (VALUE BETWEEN 1 AND 50);
+CREATE DOMAIN idempotency_key AS text CHECK (VALUE ~ '^[!-~]{1,128}$');
+CREATE DOMAIN answer_status AS smallint CHECK (VALUE BETWEEN 200 AND 499);
+CREATE DOMAIN outbox_lane_number AS smallint CHECK (VALUE IN (0, 1));
+CREATE DOMAIN schema_version AS smallint CHECK (VALUE > 0);
 CREATE DOMAIN loan_term AS integer CHECK (VALUE BETWEEN 1 AND 600);
 """
 
@@ -95,11 +104,11 @@ PAYMENTS = """
 CREATE TABLE payments (
     id uuid PRIMARY KEY,
     client_id uuid NOT NULL REFERENCES clients,
-    status text NOT NULL CHECK (status IN ('REGISTERED', 'REJECTED')),
+    status payment_status NOT NULL,
     amount money_positive NOT NULL,
     paid_on book_day NOT NULL,
     posted_on book_day NOT NULL,
-    method text NOT NULL CHECK (method IN ('cash', 'transfer', 'card', 'direct_debit', 'other')),
+    method payment_method NOT NULL,
     reference label,
     external_id label,
     reason text,
@@ -120,7 +129,7 @@ CREATE TABLE loan_movements (
     id uuid PRIMARY KEY,
     loan_id uuid NOT NULL REFERENCES loans,
     payment_id uuid REFERENCES payments,
-    kind text NOT NULL CHECK (kind IN ('DISBURSEMENT', 'PAYMENT', 'PAYMENT_REVERSAL', 'DISBURSEMENT_REVERSAL')),
+    kind movement_kind NOT NULL,
     value_date book_day NOT NULL,
     posted_on book_day NOT NULL,
     sequence event_position NOT NULL,
@@ -153,24 +162,20 @@ CREATE TABLE ledger_entries (
 );
 CREATE TABLE postings (
     entry_id uuid NOT NULL REFERENCES ledger_entries,
-    line smallint NOT NULL CHECK (line BETWEEN 1 AND 50),
+    line posting_line NOT NULL,
     account text NOT NULL,
     amount money_posting NOT NULL,
     PRIMARY KEY (entry_id, line)
 );
 
--- An entry's postings come in one INSERT, balance, name known accounts and are sealed from then on.
+-- An entry's postings come in one INSERT, balance, name known accounts and are sealed from then on: they are numbered
+-- from 1, so a later INSERT for the same entry runs into the primary key.
 CREATE FUNCTION check_postings() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE offender uuid;
 BEGIN
-    SELECT n.entry_id INTO offender
-      FROM (SELECT entry_id, sum(amount) AS total, count(*) AS lines, count(a.code) AS known
-              FROM inserted LEFT JOIN accounts a ON a.code = account GROUP BY entry_id) n
-     WHERE n.total <> 0 OR n.lines < 2 OR n.known < n.lines
-        OR n.lines <> (SELECT count(*) FROM postings p WHERE p.entry_id = n.entry_id)
-     LIMIT 1;
+    PERFORM FROM inserted LEFT JOIN accounts ON code = account GROUP BY entry_id
+     HAVING sum(amount) <> 0 OR count(*) < 2 OR count(code) < count(*) OR min(line) <> 1 OR max(line) <> count(*);
     IF FOUND THEN
-        RAISE EXCEPTION 'postings of entry % do not balance, name an unknown account or come late', offender
+        RAISE EXCEPTION 'postings do not balance, are not numbered from 1 or name an unknown account'
             USING ERRCODE = '23514', CONSTRAINT = 'postings_balance';
     END IF;
     RETURN NULL;
@@ -199,7 +204,7 @@ CREATE TABLE events (
     entity_id uuid NOT NULL,
     payload jsonb NOT NULL,
     occurred_at timestamptz NOT NULL,
-    schema_version smallint NOT NULL CHECK (schema_version > 0),
+    schema_version schema_version NOT NULL,
     actor text NOT NULL,
     request_id text NOT NULL,
     traceparent text,
@@ -210,7 +215,7 @@ CREATE TABLE events (
 CREATE TABLE outbox (
     aggregate_id uuid NOT NULL,
     sequence bigint NOT NULL,
-    lane smallint NOT NULL CHECK (lane IN (0, 1)),
+    lane outbox_lane_number NOT NULL,
     enqueued_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     parked_at timestamptz,
     parked_reason text,
@@ -229,9 +234,9 @@ CREATE TABLE relay_lease (
 SYSTEM = """
 CREATE TABLE idempotency_keys (
     principal text NOT NULL,
-    key text NOT NULL CHECK (key ~ '^[!-~]{1,128}$'),
+    key idempotency_key NOT NULL,
     fingerprint digest NOT NULL,
-    status smallint NOT NULL CHECK (status BETWEEN 200 AND 499),
+    status answer_status NOT NULL,
     headers jsonb NOT NULL,
     body bytea NOT NULL,
     aggregate_id uuid,
