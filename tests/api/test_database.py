@@ -81,8 +81,12 @@ async def test_postings_that_balance_are_accepted_and_sealed(transaction: Connec
     entry = uuid4()
     await transaction.execute(ENTRY, entry)
     await transaction.execute(POSTINGS, entry, [1, 2], ["1101", "1301"], [Decimal(5), Decimal(-5)])
-    with pytest.raises(asyncpg.CheckViolationError, match="come late"):
-        await transaction.execute(POSTINGS, entry, [3, 4], ["1101", "1301"], [Decimal(5), Decimal(-5)])
+    for lines, refusal in (([3, 4], asyncpg.CheckViolationError), ([1, 2], asyncpg.UniqueViolationError)):
+        attempt = transaction.transaction()
+        await attempt.start()
+        with pytest.raises(refusal):
+            await transaction.execute(POSTINGS, entry, lines, ["1101", "1301"], [Decimal(5), Decimal(-5)])
+        await attempt.rollback()
 
 
 async def test_an_entry_without_postings_is_refused_at_the_commit(app_role: Connection) -> None:
