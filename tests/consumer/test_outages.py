@@ -308,8 +308,18 @@ async def test_a_stop_finishes_the_batch_in_hand_but_not_for_ever(
         await eventually(ready(running))
         couchdb_proxy.delay = 0.5
         await couchdb_proxy.become(mode)
+        offered = asyncio.Event()
+
+        def notice(data: bytes) -> None:
+            if b"_bulk_docs" in data:
+                offered.set()
+
+        couchdb_proxy.on_request = notice
         await stack.publish(sent)
         await eventually(lambda: has_waiting(stack, 0))
+        if mode is Mode.DELAY:
+            # A batch that is in hand, and not only its messages.
+            await asyncio.wait_for(offered.wait(), 10)
         began = time.monotonic()
         running.stopping.set()
         await asyncio.wait_for(asyncio.shield(running.task), 8)
