@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -11,10 +12,15 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx2
 import pytest
-from backend_api.db.pools import Connection
+from backend_api.cache.clients import ClientCache
+from backend_api.cache.guard import CacheGuard
+from backend_api.cache.redis import BatchedRedis
+from backend_api.db.pools import Connection, Pool
+from backend_api.db.sampler import Sampler
 from backend_api.db.uuid7 import uuid7
-from backend_api.http import problems
+from backend_api.http import problems, write
 from backend_api.http.idempotency import Answer
+from backend_api.http.problems import OutcomeUnknown
 from backend_api.http.resources import Resources
 from backend_api.http.write import Aggregate, Change, carry_out
 from backend_api.models import clients
@@ -375,3 +381,17 @@ async def test_a_decision_on_an_aggregate_that_moves_again_and_again_is_given_up
     with pytest.raises(problems.Busy):
         await carry_out(resources, origin, decide)
     assert tries == 7
+
+
+async def test_a_change_that_can_be_announced_to_nobody_is_no_success(settings: Settings, resources: Resources) -> None:
+    """Neither Redis nor the primary hears that the client changed: a 2xx would promise a read that nobody can keep."""
+    nowhere = settings.model_copy(update={"redis_port": 1, "postgres_port": 1})
+    pool = Pool(nowhere)
+    redis = BatchedRedis(nowhere)
+    cache = ClientCache(redis, CacheGuard(Sampler(nowhere), pool), ttl_seconds=30)
+
+    with pytest.raises(OutcomeUnknown):
+        await write._announce(replace(resources, cache=cache), {uuid4(): 1}, "user:somebody", 1)
+
+    await redis.close()
+    await pool.close()
