@@ -1,5 +1,5 @@
 """The one error an operator sees: a sentence that names what is wrong and what to do."""
 
 
-class Refusal(Exception):  # noqa: N818 - it is no fault of the program
+class Refusal(Exception):
     """Something the operator must decide or repair; the message is one complete sentence."""

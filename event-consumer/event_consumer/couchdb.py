@@ -14,7 +14,7 @@ _CALL_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 2.0
 
 
-class CouchDBAway(Exception):  # noqa: N818
+class CouchDBAway(Exception):
     """CouchDB cannot do its work now, as a sentence; `wait_seconds` is the least time to leave it alone."""
 
     def __init__(self, sentence: str, wait_seconds: float = 0.0) -> None:
@@ -22,7 +22,7 @@ class CouchDBAway(Exception):  # noqa: N818
         self.wait_seconds = wait_seconds
 
 
-class BatchRefused(Exception):  # noqa: N818
+class BatchRefused(Exception):
     """CouchDB answers, but takes no such request: it is too large (413) or malformed by one of its documents (400)."""
 
 

@@ -34,7 +34,7 @@ class Reason(StrEnum):
     REFUSED_BY_COUCHDB = "refused_by_couchdb"
 
 
-class Poison(Exception):  # noqa: N818
+class Poison(Exception):
     """A message that can never become a document, with the reason and a sentence that quotes no content."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:

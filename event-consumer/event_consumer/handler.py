@@ -37,7 +37,7 @@ BROKER_TROUBLE = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
 log = structlog.get_logger()
 
 
-class ConsumingEnded(AMQPError):  # noqa: N818
+class ConsumingEnded(AMQPError):
     """The broker ended the subscription, the channel or the connection."""
 
 

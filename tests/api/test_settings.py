@@ -42,7 +42,7 @@ def test_production_is_the_default_and_refuses_default_secrets_by_name() -> None
 
 
 def test_production_with_secrets_of_its_own_starts() -> None:
-    assert not Settings(**SAFE).is_development  # type: ignore[arg-type]
+    assert not Settings(**SAFE).is_development  # type: ignore[arg-type]  # as the environment gives them: text
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_production_with_secrets_of_its_own_starts() -> None:
 )
 def test_one_unsafe_secret_is_enough_and_the_sentence_names_only_it(name: str, value: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        Settings(**{**SAFE, name: value})  # type: ignore[arg-type]
+        Settings(**{**SAFE, name: value})  # type: ignore[arg-type]  # as the environment gives them: text
     sentence = refused.value.errors()[0]["msg"].partition("set ")[2].partition(" (")[0]
     assert sentence == name.upper()
 
 
 def test_secrets_are_not_printed() -> None:
-    settings = Settings(**SAFE)  # type: ignore[arg-type]
+    settings = Settings(**SAFE)  # type: ignore[arg-type]  # as the environment gives them: text
     assert "secret" not in repr(settings).replace("api_secret_key", "")
     assert isinstance(settings.api_secret_key, SecretStr)
 

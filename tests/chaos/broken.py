@@ -85,7 +85,7 @@ def consumer_that_acknowledges_first() -> None:
 
 def api_without_lsn_fence() -> FastAPI:
     """An API that reads from the replica however far it is behind."""
-    Reads._replica_serves = lambda *_: True  # type: ignore[method-assign]
+    Reads._replica_serves = lambda *_: True  # type: ignore[method-assign]  # this is the sabotage
     return backend_api.app.create_app()
 
 
@@ -102,7 +102,7 @@ def api_that_only_deletes() -> FastAPI:
     for original, replacement in ((cache.ANNOUNCE, DELETE), (cache.FILL, STORE)):
         cache._SHA[original] = sha1(replacement.encode(), usedforsecurity=False).hexdigest()
     for module in (backend_api.app, cache):
-        module.SCRIPTS = (DELETE, STORE, cache.STANDING)  # type: ignore[attr-defined]
+        module.SCRIPTS = (DELETE, STORE, cache.STANDING)  # type: ignore[attr-defined]  # this is the sabotage
     return backend_api.app.create_app()
 
 

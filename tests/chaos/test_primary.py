@@ -62,7 +62,7 @@ async def lose_replies(chain: Chain, book: Book, application: str, *, keys: bool
                     loser.await_mark(mark)
                     paying = asyncio.create_task(pay_marked(client, book, mark, keys=keys))
                     await loser.struck.wait()
-                    await eventually(lambda mark=mark: is_committed(chain, mark))  # type: ignore[misc]
+                    await eventually(lambda mark=mark: is_committed(chain, mark))  # type: ignore[misc]  # the default binds the loop variable
                     loser.let_go()
                     await paying
 
@@ -105,11 +105,11 @@ async def test_a_restart_of_the_primary_costs_no_acknowledged_payment(chain: Cha
         async with paying(chain, [api.address for api in apis], book), editing(editors):
             for _ in range(2 * SCALE):
                 accepted = len(book.acknowledged)
-                await eventually(lambda: len(book.acknowledged) > accepted + 20, 20.0)  # noqa: B023 - awaited at once
+                await eventually(lambda: len(book.acknowledged) > accepted + 20, 20.0)  # noqa: B023 - awaited before the loop goes on - awaited at once
                 await chain.servers.stop("postgres-primary")
                 await chain.servers.start("postgres-primary")
                 back = monotonic()
-                await eventually(lambda: book.accepted_at[-1] > back, RECOVERY_SECONDS)  # noqa: B023
+                await eventually(lambda: book.accepted_at[-1] > back, RECOVERY_SECONDS)  # noqa: B023 - awaited before the loop goes on
                 print(f"\naccepted again {book.accepted_at[-1] - back:.2f} s after the primary was ready")
     await chain.reconnect()
     await oracle.check(chain, book)

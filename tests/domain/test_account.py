@@ -71,7 +71,7 @@ def test_the_order_in_which_movements_are_handed_over_does_not_matter(cents: lis
         for number, (amount, day) in enumerate(zip(cents, days, strict=True), start=2)
     ]
     shuffled = list(movements)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis hands out a random.Random typed as object
     for day in [START, *days]:
         assert position(TERMS, shuffled, day) == position(TERMS, movements, day)
     last = position(TERMS, movements, START + timedelta(days=20))

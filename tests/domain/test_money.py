@@ -47,7 +47,7 @@ def test_a_json_number_that_means_no_amount_is_refused(number: str) -> None:
 @pytest.mark.parametrize("value", [True, False, 1.5, 0.1, float("nan"), None, [], b"5", complex(1), 10**400, -1])
 def test_what_is_no_string_integer_or_decimal_is_refused(value: object) -> None:
     with pytest.raises(MoneyMalformed):
-        parse_money(value)  # type: ignore[arg-type]
+        parse_money(value)  # type: ignore[arg-type]  # what the types forbid must be refused at run time too
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from backend_api.outbox.envelope import GENESIS
 from backend_api.outbox.record import Origin
 
 
-class SignInRefused(DomainError):  # noqa: N818 - named after what happened
+class SignInRefused(DomainError):
     """Wrong name or wrong password: which of them is nobody's business."""
 
     code = "sign_in_refused"
@@ -26,7 +26,7 @@ class SignInRefused(DomainError):  # noqa: N818 - named after what happened
     message = "The user name or the password is wrong."
 
 
-class UsernameTaken(DomainError):  # noqa: N818
+class UsernameTaken(DomainError):
     """Another user has this name."""
 
     code = "username_taken"

@@ -27,7 +27,7 @@ RECORD_VIEW = "record"
 STAFF = "staff"
 
 
-class _Duplicate(DomainError):  # noqa: N818 - named after what happened
+class _Duplicate(DomainError):
     """Another client has this value; `field` says of what."""
 
     status = 409
@@ -62,7 +62,7 @@ class DuplicateExternalId(_Duplicate):
     message = "Another client has this external id."
 
 
-class ClientHasOpenLoans(DomainError):  # noqa: N818 - named after what happened
+class ClientHasOpenLoans(DomainError):
     """A client who owes or is about to owe cannot be deleted."""
 
     code = "client_has_open_loans"

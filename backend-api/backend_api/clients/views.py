@@ -127,7 +127,7 @@ def _balance(client_id: UUID, rows: Any, today: date) -> Balance:
     )
 
 
-class PeriodTooLong(DomainError):  # noqa: N818 - named after what happened
+class PeriodTooLong(DomainError):
     """The period holds more movements than one statement lists."""
 
     code = "period_too_long"

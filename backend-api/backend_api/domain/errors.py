@@ -1,7 +1,5 @@
 """Refusals, each named after what happened. They carry a stable code, a status hint, a sentence and their facts."""
 
-# ruff: noqa: N818 - a refusal is named after what happened, not after being an error
-
 from typing import ClassVar
 
 

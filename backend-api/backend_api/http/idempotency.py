@@ -34,7 +34,7 @@ VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURN
 """
 
 
-class KeyReused(DomainError):  # noqa: N818 - named after what happened
+class KeyReused(DomainError):
     """The key was used for another request."""
 
     code = "idempotency_key_reused"
@@ -42,7 +42,7 @@ class KeyReused(DomainError):  # noqa: N818 - named after what happened
     message = "This Idempotency-Key was used for another request: use a new one."
 
 
-class RequestInProgress(DomainError):  # noqa: N818
+class RequestInProgress(DomainError):
     """A twin of this request is still being worked on."""
 
     code = "request_in_progress"

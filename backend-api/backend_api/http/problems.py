@@ -44,7 +44,7 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-class NotFound(DomainError):  # noqa: N818 - named after what happened
+class NotFound(DomainError):
     """There is no such thing, or none this caller may see."""
 
     code = "not_found"
@@ -52,7 +52,7 @@ class NotFound(DomainError):  # noqa: N818 - named after what happened
     message = "There is nothing here that you may see."
 
 
-class PreconditionFailed(DomainError):  # noqa: N818
+class PreconditionFailed(DomainError):
     """`If-Match` named another version."""
 
     code = "precondition_failed"
@@ -60,7 +60,7 @@ class PreconditionFailed(DomainError):  # noqa: N818
     message = "The resource has changed since you read it: read it again and decide anew."
 
 
-class FieldRefused(DomainError):  # noqa: N818
+class FieldRefused(DomainError):
     """One field or parameter breaks a rule that types cannot express."""
 
     code = "validation_failed"
@@ -72,7 +72,7 @@ class FieldRefused(DomainError):  # noqa: N818
         self.errors = [FieldError(pointer=pointer, code=code, detail=detail)]
 
 
-class Busy(DomainError):  # noqa: N818
+class Busy(DomainError):
     """The database is overloaded or away; nothing was decided."""
 
     code = "temporarily_unavailable"

@@ -74,7 +74,7 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route whose bodies are read by `StrictRequest`."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # Starlette names the result otherwise
         """Wrap the handler, as FastAPI documents it for custom requests."""
         handle = super().get_route_handler()
         if self.body_field is None:

@@ -86,7 +86,7 @@ Conflicts = Mapping[str, Callable[[], DomainError]]
 """Unique constraints that a change may run into, and what that means."""
 
 
-class _Moved(Exception):  # noqa: N818 - control flow of this module only
+class _Moved(Exception):
     """The aggregate or the business day changed between reading and writing."""
 
     def __init__(self, aggregate: Aggregate) -> None:

@@ -28,7 +28,7 @@ VIEW = "loan"
 STAFF = "staff"
 
 
-class ClientUnknown(DomainError):  # noqa: N818 - named after what happened
+class ClientUnknown(DomainError):
     """There is no such client."""
 
     code = "client_not_found"
@@ -40,7 +40,7 @@ class ClientUnknown(DomainError):  # noqa: N818 - named after what happened
         self.errors = [FieldError(pointer="/client_id", code=self.code, detail=self.message)]
 
 
-class ClientInactive(DomainError):  # noqa: N818
+class ClientInactive(DomainError):
     """An inactive client may pay, and gets no new loan."""
 
     code = "client_inactive"
@@ -48,7 +48,7 @@ class ClientInactive(DomainError):  # noqa: N818
     message = "The client is inactive and gets no new loan."
 
 
-class ClientDefaulted(DomainError):  # noqa: N818
+class ClientDefaulted(DomainError):
     """A client with a defaulted or written-off loan gets no new one."""
 
     code = "client_defaulted"
@@ -56,7 +56,7 @@ class ClientDefaulted(DomainError):  # noqa: N818
     message = "The client has a loan that is in default or written off and gets no new one."
 
 
-class CreditLimitExceeded(DomainError):  # noqa: N818
+class CreditLimitExceeded(DomainError):
     """The credit line does not reach."""
 
     code = "credit_limit_exceeded"
@@ -64,7 +64,7 @@ class CreditLimitExceeded(DomainError):  # noqa: N818
     message = "The loan is larger than what is left of the client's credit limit."
 
 
-class DuplicateLoanExternalId(DomainError):  # noqa: N818
+class DuplicateLoanExternalId(DomainError):
     """Another loan has this external id."""
 
     code = "duplicate_external_id"

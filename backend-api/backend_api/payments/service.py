@@ -30,7 +30,7 @@ from backend_api.payments import events, queries
 from backend_api.payments.schemas import AllocationOut, ClientPaymentIn, PaymentIn, PaymentOut
 
 
-class PaidInFuture(DomainError):  # noqa: N818 - named after what happened
+class PaidInFuture(DomainError):
     """A payment cannot be dated after the business date."""
 
     code = "paid_in_future"
@@ -38,7 +38,7 @@ class PaidInFuture(DomainError):  # noqa: N818 - named after what happened
     message = "The payment is dated after the current business date."
 
 
-class PaidBeforeDisbursement(DomainError):  # noqa: N818
+class PaidBeforeDisbursement(DomainError):
     """A payment cannot be older than the loan."""
 
     code = "paid_before_disbursement"
@@ -46,7 +46,7 @@ class PaidBeforeDisbursement(DomainError):  # noqa: N818
     message = "The payment is dated before the loan was disbursed."
 
 
-class DuplicateReference(DomainError):  # noqa: N818
+class DuplicateReference(DomainError):
     """This client's payment of that reference (or external id) is registered already. Facts: `payment_id`, `field`."""
 
     code = "duplicate_reference"
