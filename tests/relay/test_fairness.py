@@ -63,8 +63,7 @@ async def test_others_do_not_wait_for_5000_events_of_one_client_and_a_parked_hea
         await house.write([busy], count=5000)
         loaded = await probe(house, others, "beside 5 000 events of one client and a parked head")
         assert await house.waiting() > 100, "the backlog must still be there, or this shows nothing"
-    # The promise is for a machine of its own; on a crowded one the quiet figure says how crowded it is.
-    assert loaded[98] < max(PROMISED_SECONDS, 2 * quiet[98])
+    assert loaded[98] < PROMISED_SECONDS, f"quiet p98 in the same run: {quiet[98] * 1000:.1f} ms"
     arrivals = Arrivals()
     await backlog.consume(arrivals.keep)
     await eventually(lambda: len(arrivals.events) > 100, seconds=30)
