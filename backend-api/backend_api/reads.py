@@ -7,6 +7,7 @@ the marks are too, so everybody reads from the primary for as long as a mark liv
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, TypeVar
@@ -68,6 +69,10 @@ class Built:
 Build = Callable[[AsyncConnection, date], Awaitable[Built | None]]
 
 
+class _ReplicaFailedError(Exception):
+    """The replica could not be read; the primary answers instead."""
+
+
 class Reads:
     """The read path of one process."""
 
@@ -84,18 +89,18 @@ class Reads:
         """Run a query (a list, a statement) where this reader sees all it may not miss."""
         standing = await self._cache.standing(reader.principal)
         if self._replica_serves(reader, standing):
-            result = await self._on_replica(run)
-            if result is not None:
-                return result
+            with suppress(_ReplicaFailedError):
+                return await self._on_replica(run)
         return await self.on_primary(run)
 
     async def find(self, reader: Reader, run: Query[Result | None]) -> Result | None:
         """The same for one thing by its name: what the replica does not know is asked of the primary."""
         standing = await self._cache.standing(reader.principal)
         if self._replica_serves(reader, standing):
-            result = await self._on_replica(run)
-            if result is not None or not self._may_recheck():
-                return result
+            with suppress(_ReplicaFailedError):
+                result = await self._on_replica(run)
+                if result is not None or not self._may_recheck():
+                    return result
         return await self.on_primary(run)
 
     async def client_view(
@@ -118,7 +123,7 @@ class Reads:
         if not announced:
             return await self.build_view(reader, view, build)
         # Only readers who know of the same announced version share a query: it cannot be older than their own write.
-        key = (client_id, view, announced, reader.needs(client_id))
+        key = (client_id, view, subject, announced, reader.needs(client_id))
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.create_task(self.build_view(reader, view, build))
@@ -167,9 +172,10 @@ class Reads:
 
         built: Built | None = None
         if self._replica_serves(reader, standing):
-            built = await self._on_replica(run)
-            if built is None and not self._may_recheck():
-                return None
+            with suppress(_ReplicaFailedError):
+                built = await self._on_replica(run)
+                if built is None and not self._may_recheck():
+                    return None
             if built is not None:
                 announced, _ = await self._cache.get(built.client_id, view)
                 if built.version < max(announced, reader.needs(built.client_id)):
@@ -198,13 +204,14 @@ class Reads:
             return False
         return self._sampler.replica_has(max(reader.lsn or 0, standing.mark))
 
-    async def _on_replica(self, run: Query[Result]) -> Result | None:
+    async def _on_replica(self, run: Query[Result]) -> Result:
+        """Raises `_ReplicaFailedError`: a replica that fails is not one that does not know."""
         try:
             async with self._databases.replica.connect() as connection:
                 return await run(connection)
         except (DBAPIError, PoolTimeoutError, *LOST_CONNECTION) as error:
             log.warning("replica_read_failed", error=type(error).__name__)
-            return None
+            raise _ReplicaFailedError from error
 
     def _may_recheck(self) -> bool:
         now = asyncio.get_running_loop().time()

@@ -1,16 +1,20 @@
 """Where reads go: the cache, a replica that may lag, the primary; nobody reads older than their own write."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
 import pytest
-from backend_api.db.pools import Connection
+from backend_api.clients import queries
+from backend_api.clients.views import record_view
+from backend_api.db.pools import Connection, open_databases
 from backend_api.domain.identifiers import mask_rfc
 from backend_api.http.resources import Resources
+from backend_api.reads import Reader, Reads
 from backend_api.settings import AnonymousLookup, Settings
 
 from tests.support.builders import CLIENTS, LOANS, PAYMENTS, client_body, get, new_client, new_loan, pay
@@ -81,7 +85,11 @@ async def test_what_the_replica_does_not_know_is_asked_of_the_primary(
     frozen_replica: Connection, api: httpx2.AsyncClient, auditor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loan = await new_loan(api)
-    for path in (f"{LOANS}/{loan['id']}", f"{CLIENTS}/{loan['client_id']}"):
+    for path in (
+        f"{LOANS}/{loan['id']}",
+        f"{CLIENTS}/{loan['client_id']}",
+        f"{CLIENTS}/{loan['client_id']}/account-statement",
+    ):
         assert (await auditor.get(path)).status_code == 200
     other = await new_loan(api)
     # Who probes too fast is not helped; who wrote it is.
@@ -89,6 +97,36 @@ async def test_what_the_replica_does_not_know_is_asked_of_the_primary(
     for path in (f"{LOANS}/{other['id']}", f"{CLIENTS}/{other['client_id']}"):
         problem(await auditor.get(path), 404)
     assert (await api.get(f"{LOANS}/{other['id']}")).status_code == 200
+
+
+async def test_a_replica_that_fails_is_not_taken_for_one_that_does_not_know(
+    api: httpx2.AsyncClient, resources: Resources, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may ask again here, and the replica's port is closed while its samples still look well."""
+    monkeypatch.setattr("backend_api.reads.RECHECKS_PER_SECOND", 0)
+    client = await new_client(api)
+    await trust_the_cache(resources)
+    await eventually(lambda: resources.sampler.replica_has(0))
+    async with open_databases(settings.model_copy(update={"postgres_replica_port": 1})) as databases:
+        reads = Reads(databases, resources.sampler, resources.cache)
+        view = await reads.build_view(Reader(), "record", record_view(UUID(client["id"]), None))
+        found = await reads.find(Reader(), lambda connection: queries.record(connection, rfc=client["rfc"]))
+    assert view is not None
+    assert found is not None
+
+
+async def test_readers_under_an_old_and_a_new_rfc_do_not_share_an_answer(
+    api: httpx2.AsyncClient, resources: Resources
+) -> None:
+    client = await new_client(api)
+    client_id, rfc, former = UUID(client["id"]), client["rfc"], "GODE561231GR8"
+    views = await asyncio.gather(
+        *(
+            resources.reads.client_view(Reader(), client_id, "record", subject, record_view(None, subject))
+            for subject in (former, rfc)
+        )
+    )
+    assert [view is not None for view in views] == [False, True]
 
 
 async def test_a_replica_that_is_behind_never_fills_the_cache_with_an_old_view(

@@ -106,7 +106,7 @@ class BatchedRedis:
 
     async def execute(self, *command: Any) -> Any:
         """The reply of one command, bytes for strings. Raises `RedisUnavailableError`, and Redis' `ResponseError`."""
-        if monotonic() < self._open_until:
+        if self.is_open:
             raise RedisUnavailableError
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()

@@ -162,10 +162,12 @@ async def get_account_statement(
     """Movements by posting date with running balances; opening + charges - credits = closing."""
     reads = resources_of(request).reads
     start, end = views.period(period_from, period_to, await reads.business_date())
-    result = await reads.query(
+    result = await reads.find(
         reader_of(request, principal),
         lambda connection: views.account_statement(connection, client_id, start, end),
     )
+    if result is None:
+        raise NotFound
     return answer_model(request, result)
 
 

@@ -25,7 +25,7 @@ from backend_api.domain.money import ZERO
 from backend_api.domain.statement import StatementLine, statement
 from backend_api.domain.states import OPEN, OWING, LoanStatus
 from backend_api.http import etag
-from backend_api.http.problems import FieldRefused, NotFound
+from backend_api.http.problems import FieldRefused
 from backend_api.ledger.position import position_of
 from backend_api.reads import Build, Built
 from backend_api.settings import AnonymousLookup
@@ -146,10 +146,12 @@ def period(period_from: date | None, period_to: date | None, today: date) -> tup
     return start, end
 
 
-async def account_statement(connection: AsyncConnection, client_id: UUID, start: date, end: date) -> AccountStatement:
-    """The statement of a period. Raises `NotFound`, `PeriodTooLong`."""
+async def account_statement(
+    connection: AsyncConnection, client_id: UUID, start: date, end: date
+) -> AccountStatement | None:
+    """The statement of a period; None for an unknown client. Raises `PeriodTooLong`."""
     if await queries.record(connection, client_id=client_id) is None:
-        raise NotFound
+        return None
     opening = sum(
         (
             effect(MovementKind(row.kind)) * row.amount
