@@ -299,8 +299,11 @@ async def _acknowledge(deliveries: Sequence[Delivery], acknowledgements: Acknowl
 async def _open(connection: AbstractConnection) -> AbstractChannel:
     """A channel on which a publish returns when it is confirmed, and raises when it is unroutable."""
     channel = connection.channel(publisher_confirms=True, on_return_raises=True)
-    async with asyncio.timeout(_BROKER_SECONDS):
-        await channel.initialize()
+    try:
+        async with asyncio.timeout(_BROKER_SECONDS):
+            await channel.initialize()
+    except RuntimeError as closed:  # what the client says of a connection that was lost a moment ago
+        raise ConnectionError("the connection was lost before it had a channel") from closed
     return channel
 
 

@@ -167,5 +167,7 @@ async def consuming(stack: Stack, *, consumer: type[Consumer] = Consumer, **chan
         yield Running(health, stopping, task)
     finally:
         stopping.set()
-        await asyncio.wait_for(task, 20)
-        await couchdb.close()
+        try:
+            await asyncio.wait_for(task, 20)
+        finally:
+            await couchdb.close()

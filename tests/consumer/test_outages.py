@@ -4,14 +4,20 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import aiormq
 import pytest
+from aio_pika.abc import AbstractConnection
 from event_consumer.envelope import Reason
 from event_consumer.handler import Consumer
 
 from tests.consumer.naive import AcknowledgesFirst, BelievesTheStatus, Requeues
 from tests.consumer.stack import Condition, Running, Stack, consuming, envelope, envelopes, eventually
 from tests.support.proxy import Mode, Proxy
+
+Connect = Callable[[], Awaitable[AbstractConnection]]
 
 
 def away(running: Running, part: str = "couchdb") -> Condition:
@@ -239,6 +245,36 @@ async def test_a_lost_broker_connection_is_made_anew(stack: Stack, broker_proxy:
         await eventually(lambda: stack.holds(sent + more))
     assert await stack.parked() == []
     assert await stack.waiting() == 0
+
+
+async def test_a_connection_lost_before_it_had_a_channel_is_made_anew(stack: Stack, broker_proxy: Proxy) -> None:
+    sent, lost = envelopes(1), 0
+
+    class LosesTheFirst(Consumer):
+        def __init__(self, connect: Connect, *more: Any) -> None:
+            async def lose_the_first() -> AbstractConnection:
+                nonlocal lost
+                connection = await connect()
+                if not lost:
+                    lost += 1
+                    broker_proxy.cut()
+                    assert connection.transport is not None
+                    await eventually(is_closed(connection.transport.connection))
+                return connection
+
+            super().__init__(lose_the_first, *more)
+
+    await stack.publish(sent)
+    async with consuming(stack, consumer=LosesTheFirst, rabbitmq_port=broker_proxy.port):
+        await eventually(lambda: stack.holds(sent))
+    assert lost
+
+
+def is_closed(connection: aiormq.abc.AbstractConnection) -> Condition:
+    async def closed() -> bool:
+        return connection.is_closed
+
+    return closed
 
 
 async def test_a_broker_that_drops_replies_loses_nothing(stack: Stack, broker_proxy: Proxy) -> None:

@@ -86,7 +86,10 @@ class Publisher:
         await self.close()
         async with asyncio.timeout(CONNECT_SECONDS):
             self._connection = await aio_pika.connect(self._url, client_properties={"connection_name": "sofipo-relay"})
-            self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            try:
+                self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            except RuntimeError as closed:  # what the client says of a connection that was lost a moment ago
+                raise ConnectionError("the connection was lost before it had a channel") from closed
             # The exchange only: the queue belongs to the consumer. Without one, messages come back and are kept.
             self._exchange = await self._channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
 
