@@ -1,5 +1,6 @@
 """Loans: a table of contents."""
 
+import asyncio
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,19 +8,20 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from backend_api.auth.dependencies import reader_of, require
+from backend_api.auth.dependencies import reader_of, require, signed_in
 from backend_api.auth.permissions import Permission
 from backend_api.auth.tokens import Principal
+from backend_api.domain.errors import TransitionRefused
 from backend_api.domain.states import LoanEvent, LoanStatus
-from backend_api.http import etag, write
+from backend_api.http import etag, examples, write
 from backend_api.http.lists import Paged, PageRequest
 from backend_api.http.pagination import Page, Sort
 from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
 from backend_api.http.strict import StrictRoute, Text
 from backend_api.http.views import answer_model
-from backend_api.loans import queries, service
-from backend_api.loans.schemas import LoanIn, LoanOut, MovementOut
+from backend_api.loans import preview, queries, service
+from backend_api.loans.schemas import LOAN_EXAMPLE, LoanIn, LoanOut, MovementOut
 from backend_api.models import loan_movements, loans
 
 router = APIRouter(prefix="/api/v1", tags=["Loans"], route_class=StrictRoute)
@@ -33,9 +35,24 @@ SORTS = {
     "amount": Sort(loans.c.amount, Decimal),
 }
 MOVEMENT_SORTS = {"created_at": Sort(loan_movements.c.id, UUID)}
+CHANGED_LOAN = {**LOAN_EXAMPLE, "version": 2}
+CLOSED_LOAN = {**CHANGED_LOAN, "disbursed_on": None, "current_balance": "0.00"}
 
 
-@router.post("/loans", status_code=201, response_model=LoanOut, operation_id="createLoan", summary="Grant a loan")
+@router.post(
+    "/loans",
+    status_code=201,
+    response_model=LoanOut,
+    responses=examples.refusals(
+        service.ClientUnknown(),
+        service.ClientInactive(),
+        service.ClientDefaulted(),
+        service.CreditLimitExceeded(),
+        service.DuplicateLoanExternalId(),
+    ),
+    operation_id="createLoan",
+    summary="Grant a loan",
+)
 async def create_loan(request: Request, body: LoanIn, principal: CanWrite) -> Response:
     """Disbursed today, unless `"status": "PENDING"` is asked for."""
     return await write.run(
@@ -46,6 +63,22 @@ async def create_loan(request: Request, body: LoanIn, principal: CanWrite) -> Re
         conflicts=service.CONFLICTS,
         turn=body.client_id,
     )
+
+
+@router.post(
+    "/loans/preview",
+    response_model=preview.PreviewOut,
+    responses=examples.answer(200, preview.EXAMPLE_ANSWER) | examples.refusals(preview.EXAMPLE_REFUSAL),
+    operation_id="previewLoan",
+    summary="What a loan would be like",
+    dependencies=[Depends(signed_in)],
+)
+async def preview_loan(request: Request, body: preview.PreviewIn) -> Response:
+    """Schedule, totals and CAT of these terms, for everybody with a token. Stores nothing."""
+    today = body.disbursed_on or await resources_of(request).reads.business_date()
+    # In a thread: the arithmetic of a long loan would hold up every other request of this process.
+    content = await asyncio.to_thread(preview.preview, body, today)
+    return Response(content, 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 @router.get("/loans", response_model=Page[LoanOut], operation_id="listLoans", summary="List loans")
@@ -78,7 +111,13 @@ async def list_client_loans(
     return await _page(request, principal, page, "client-loans", status, client_id, None)
 
 
-@router.get("/loans/{loan_id}", response_model=LoanOut, operation_id="getLoan", summary="A loan")
+@router.get(
+    "/loans/{loan_id}",
+    response_model=LoanOut,
+    responses=examples.answer(200, {**CHANGED_LOAN, "current_balance": "47500.00", "updated_at": examples.PAID_AT}),
+    operation_id="getLoan",
+    summary="A loan",
+)
 async def get_loan(request: Request, loan_id: UUID, principal: CanRead) -> Response:
     """One loan."""
     reads = resources_of(request).reads
@@ -91,21 +130,40 @@ async def get_loan(request: Request, loan_id: UUID, principal: CanRead) -> Respo
 
 
 @router.post(
-    "/loans/{loan_id}/activate", response_model=LoanOut, operation_id="activateLoan", summary="Disburse a loan"
+    "/loans/{loan_id}/activate",
+    response_model=LoanOut,
+    responses=examples.answer(200, CHANGED_LOAN)
+    | examples.refusals(TransitionRefused(loan_status="ACTIVE", event="activate")),
+    operation_id="activateLoan",
+    summary="Disburse a loan",
 )
 async def activate_loan(request: Request, loan_id: UUID, principal: CanWrite, if_match: IfMatch = None) -> Response:
     """PENDING → ACTIVE: the money is handed over today."""
     return await write.run(request, principal.actor, service.activate_loan(loan_id, if_match), turn=loan_id)
 
 
-@router.post("/loans/{loan_id}/reject", response_model=LoanOut, operation_id="rejectLoan", summary="Reject a loan")
+@router.post(
+    "/loans/{loan_id}/reject",
+    response_model=LoanOut,
+    responses=examples.answer(200, {**CLOSED_LOAN, "status": "REJECTED"})
+    | examples.refusals(TransitionRefused(loan_status="ACTIVE", event="reject")),
+    operation_id="rejectLoan",
+    summary="Reject a loan",
+)
 async def reject_loan(request: Request, loan_id: UUID, principal: CanWrite, if_match: IfMatch = None) -> Response:
     """PENDING → REJECTED."""
     use_case = service.close_pending_loan(loan_id, LoanEvent.REJECT, if_match)
     return await write.run(request, principal.actor, use_case, turn=loan_id)
 
 
-@router.post("/loans/{loan_id}/cancel", response_model=LoanOut, operation_id="cancelLoan", summary="Cancel a loan")
+@router.post(
+    "/loans/{loan_id}/cancel",
+    response_model=LoanOut,
+    responses=examples.answer(200, {**CLOSED_LOAN, "status": "CANCELLED"})
+    | examples.refusals(TransitionRefused(loan_status="ACTIVE", event="cancel")),
+    operation_id="cancelLoan",
+    summary="Cancel a loan",
+)
 async def cancel_loan(request: Request, loan_id: UUID, principal: CanWrite, if_match: IfMatch = None) -> Response:
     """PENDING → CANCELLED."""
     use_case = service.close_pending_loan(loan_id, LoanEvent.CANCEL, if_match)

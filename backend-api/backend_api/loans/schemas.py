@@ -9,10 +9,41 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_core import PydanticCustomError
 
 from backend_api.domain.states import LoanStatus
+from backend_api.http import examples
 from backend_api.http.strict import Day, Label, MoneyOut, PositiveMoney, StrictModel
 
 MAX_RATE = Decimal(10)
 MAX_TERM_MONTHS = 600
+LOAN_EXAMPLE: dict[str, Any] = {
+    "id": examples.LOAN_ID,
+    "folio": examples.FOLIO,
+    "client_id": examples.CLIENT_ID,
+    "external_id": None,
+    "status": "ACTIVE",
+    "amount": "50000.00",
+    "interest_rate": "0.15",
+    "term_months": 24,
+    "disbursed_on": examples.TODAY,
+    "current_balance": "50000.00",
+    "version": 1,
+    "created_at": examples.GRANTED_AT,
+    "updated_at": examples.GRANTED_AT,
+}
+MOVEMENT_EXAMPLE: dict[str, Any] = {
+    "id": examples.DISBURSEMENT_ID,
+    "loan_id": examples.LOAN_ID,
+    "payment_id": None,
+    "kind": "DISBURSEMENT",
+    "value_date": examples.TODAY,
+    "posted_on": examples.TODAY,
+    "amount": "50000.00",
+    "principal": "50000.00",
+    "interest": "0.00",
+    "vat": "0.00",
+    "fees": "0.00",
+    "moratory": "0.00",
+    "created_at": examples.GRANTED_AT,
+}
 
 
 def _rate(value: Any) -> Decimal:
@@ -53,7 +84,7 @@ class LoanIn(StrictModel):
         json_schema_extra={
             "examples": [
                 {
-                    "client_id": "0192f0c1-2345-7abc-8def-0123456789ab",
+                    "client_id": examples.CLIENT_ID,
                     "amount": 50000.00,
                     "interest_rate": 0.15,
                     "term_months": 24,
@@ -73,7 +104,7 @@ class LoanIn(StrictModel):
 class LoanOut(BaseModel):
     """A loan. `current_balance` is the outstanding principal."""
 
-    model_config = ConfigDict(title="Loan")
+    model_config = ConfigDict(title="Loan", json_schema_extra={"examples": [LOAN_EXAMPLE]})
 
     id: UUID
     folio: int = Field(description="Running number for people.")
@@ -92,6 +123,8 @@ class LoanOut(BaseModel):
 
 class MovementOut(BaseModel):
     """One movement of a loan, by what it was for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MOVEMENT_EXAMPLE]})
 
     id: UUID
     loan_id: UUID

@@ -1,0 +1,85 @@
+"""Terms: the defaults of the product STANDARD, and several refusals at once."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from backend_api.domain.terms import Bucket, Frequency, FrequencyUnit, OpeningFee, Terms, TermsRefused, check_terms
+
+AGREED = {
+    "amount": Decimal(10000),
+    "interest_rate": Decimal("0.36"),
+    "installments": 12,
+    "disbursed_on": date(2026, 1, 31),
+}
+
+
+def test_the_defaults_are_those_of_the_standard_product() -> None:
+    standard = Terms(**AGREED)  # type: ignore[arg-type]  # of four kinds
+    words = {name: f"{getattr(standard, name)}" for name in Terms.__dataclass_fields__ if name not in AGREED}
+    assert standard.frequency == Frequency(1, FrequencyUnit.MONTH)
+    assert standard.opening_fee == OpeningFee()
+    assert standard.waterfall == (Bucket.FEES, Bucket.MORATORY, Bucket.INTEREST, Bucket.PRINCIPAL)
+    for name in ("frequency", "opening_fee", "waterfall"):
+        del words[name]
+    assert words == {
+        "first_due_on": "None",
+        "amortization": "equal_installments",
+        "interest_method": "declining",
+        "interest_period": "daily",
+        "day_count": "actual/360",
+        "grace_principal": "0",
+        "grace_interest_payment": "0",
+        "interest_free_periods": "0",
+        "month_end": "last_day",
+        "vat_rate": "0.16",
+        "vat_mode": "on_top",
+        "vat_base": "nominal",
+        "late_fee": "0.00",
+        "moratory_rate": "None",
+        "excess": "reduce_installment",
+        "early_days": "10",
+        "rounding": "half_up",
+        "installment_multiple": "None",
+    }
+
+
+def test_every_broken_rule_is_named() -> None:
+    with pytest.raises(TermsRefused) as refused:
+        check_terms(
+            Terms(
+                amount=Decimal(0),
+                interest_rate=Decimal(11),
+                installments=0,
+                disbursed_on=date(1950, 1, 1),
+                first_due_on=date(2300, 1, 1),
+                late_fee=Decimal(-1),
+                opening_fee=OpeningFee(flat=Decimal(-1)),
+                installment_multiple=Decimal(0),
+            )
+        )
+    assert [refusal.field for refusal in refused.value.refusals] == [
+        "amount", "disbursed_on", "installments", "interest_rate", "first_due_on", "late_fee", "opening_fee/flat",
+        "installment_multiple",
+    ]  # fmt: skip
+    assert all(refusal.rule.endswith(".") for refusal in refused.value.refusals)
+
+
+@pytest.mark.parametrize(
+    "waterfall",
+    [
+        ("vat", "fees", "moratory", "interest", "principal"),
+        ("interest", "vat", "principal", "fees", "moratory"),
+        ("principal", "interest", "moratory", "fees"),
+    ],
+)
+def test_vat_may_be_a_bucket_of_its_own_anywhere(waterfall: tuple[str, ...]) -> None:
+    check_terms(Terms(**AGREED, waterfall=tuple(map(Bucket, waterfall))))  # type: ignore[arg-type]  # of four kinds
+
+
+@pytest.mark.parametrize(
+    "waterfall", [(), ("fees",), ("fees", "fees", "moratory", "interest", "principal"), ("vat", "fees", "principal")]
+)
+def test_a_waterfall_leaves_nothing_out_and_repeats_nothing(waterfall: tuple[str, ...]) -> None:
+    with pytest.raises(TermsRefused):
+        check_terms(Terms(**AGREED, waterfall=tuple(map(Bucket, waterfall))))  # type: ignore[arg-type]  # of four kinds
