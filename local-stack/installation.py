@@ -80,18 +80,31 @@ def project_files() -> Path:
 
 def couchdb_stand_in(say: Say) -> Path:
     """The CouchDB stand-in with its Node packages; returns its folder."""
-    source, target = CHECKOUT / "local-stack" / "couchdb", state_folder() / "couchdb-stand-in"
+    target = _node_packages(CHECKOUT / "local-stack" / "couchdb", "couchdb-stand-in", "the CouchDB stand-in", say)
+    _let_everybody_read(target)
+    return target
+
+
+def asyncapi_parser(say: Say) -> Path:
+    """The check of docs/asyncapi.yaml with its Node packages; returns its folder."""
+    source = CHECKOUT / "tests" / "contract" / "asyncapi"
+    # One of its packages has an install script, which only tells its makers who installs it.
+    return _node_packages(source, "asyncapi-parser", "the AsyncAPI parser", say, "--ignore-scripts")
+
+
+def _node_packages(source: Path, name: str, what: str, say: Say, *options: str) -> Path:
+    """A copy of the folder together with the packages that its lock file names."""
+    target = state_folder() / name
     target.mkdir(parents=True, exist_ok=True)
-    for file in source.glob("*.js*"):
+    for file in (*source.glob("*.js*"), *source.glob("*.mjs")):
         shutil.copy(file, target)
     with _unless_stamped(target / "node_modules", [source / "package-lock.json"]) as changed:
         if changed:
-            say("installing the CouchDB stand-in")
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+            say(f"installing {what}")
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", *options]
             done = subprocess.run(command, cwd=target, text=True, capture_output=True, check=False)
             if done.returncode:
-                raise Refusal(f"npm could not install the CouchDB stand-in: {_last_line(done.stderr)}")
-    _let_everybody_read(target)
+                raise Refusal(f"npm could not install {what}: {_last_line(done.stderr)}")
     return target
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import uvloop
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend_api import logs
 from backend_api.auth.endpoints import router as auth
@@ -19,7 +19,7 @@ from backend_api.cache.redis import BatchedRedis
 from backend_api.clients.endpoints import router as clients
 from backend_api.db.pools import open_databases
 from backend_api.db.sampler import Sampler
-from backend_api.http import health, openapi, problems
+from backend_api.http import documentation, health, openapi, problems
 from backend_api.http.consistency import CommitPosition
 from backend_api.http.edge import Edge
 from backend_api.http.resources import Resources
@@ -37,10 +37,10 @@ HOT = frozenset({"getClient", "payLoan"})
 class Welcome(BaseModel):
     """What stands at the root."""
 
-    name: str
-    documentation: str
-    openapi: str
-    health: str
+    name: str = Field(examples=["SOFIPO"])
+    documentation: str = Field(examples=["/docs"])
+    openapi: str = Field(examples=["/openapi.json"])
+    health: str = Field(examples=["/readyz"])
 
 
 def utc_now() -> datetime:
@@ -102,6 +102,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Loan servicing: clients, loans and payments, every change an event.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.settings = settings or Settings()
@@ -114,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")
     app.add_middleware(Edge)
     openapi.install(app)
+    documentation.install(app)
     return app
 
 

@@ -9,12 +9,18 @@ from backend_api.auth.dependencies import signed_in
 from backend_api.auth.passwords import MAX_PASSWORD_LENGTH
 from backend_api.auth.schemas import AccessToken, Me
 from backend_api.auth.tokens import Principal
+from backend_api.http import examples
 from backend_api.http.strict import StrictRoute, Text
 
 router = APIRouter(prefix="/api/v1/auth", tags=["Auth"], route_class=StrictRoute)
 
 
-@router.post("/token", operation_id="signIn", summary="Sign in (OAuth2 password form)")
+@router.post(
+    "/token",
+    responses=examples.refusals(service.SignInRefused()),
+    operation_id="signIn",
+    summary="Sign in (OAuth2 password form)",
+)
 async def sign_in(
     request: Request,
     username: Annotated[Text, Form(min_length=1, max_length=100, examples=["admin"])],

@@ -11,13 +11,23 @@ from backend_api.auth.dependencies import check_permission, principal_of, reader
 from backend_api.auth.permissions import Permission
 from backend_api.auth.tokens import Principal
 from backend_api.clients import queries, service, views
-from backend_api.clients.schemas import AccountStatement, Balance, ClientIn, ClientLookup, ClientOut, ClientPatch
+from backend_api.clients.schemas import (
+    LOOKUP_EXAMPLE,
+    RECORD_EXAMPLE,
+    AccountStatement,
+    Balance,
+    ClientIn,
+    ClientLookup,
+    ClientOut,
+    ClientPatch,
+)
+from backend_api.domain.errors import RfcInvalid
 from backend_api.domain.identifiers import normalise_rfc
 from backend_api.domain.states import ClientStatus
-from backend_api.http import write
+from backend_api.http import examples, write
 from backend_api.http.lists import Paged
 from backend_api.http.pagination import Page, Sort
-from backend_api.http.problems import NotFound
+from backend_api.http.problems import FieldRefused, NotFound
 from backend_api.http.resources import resources_of
 from backend_api.http.strict import Day, StrictRoute, Text
 from backend_api.http.views import answer, answer_model
@@ -33,9 +43,23 @@ SORTS = {
     "created_at": Sort(clients.c.id, UUID),
     "full_name": Sort(clients.c.full_name),
 }
+RECORD_REFUSALS = examples.refusals(
+    service.DuplicateRfc(),
+    service.DuplicateEmail(),
+    service.DuplicateExternalId(),
+    FieldRefused("/rfc", "rfc_date", RfcInvalid.reasons["rfc_date"]),
+)
+CHANGED_RECORD = {**RECORD_EXAMPLE, "phone": "+52 55 1234 5678", "version": 2}
 
 
-@router.post("", status_code=201, response_model=ClientOut, operation_id="createClient", summary="Register a client")
+@router.post(
+    "",
+    status_code=201,
+    response_model=ClientOut,
+    responses=RECORD_REFUSALS,
+    operation_id="createClient",
+    summary="Register a client",
+)
 async def create_client(request: Request, body: ClientIn, principal: CanWrite) -> Response:
     """A new client. An RFC whose check digit cannot be right is accepted with a warning, unless RFC_STRICT=true."""
     strict = resources_of(request).settings.rfc_strict
@@ -74,6 +98,7 @@ async def list_clients(
 @router.get(
     "/{key}",
     response_model=ClientOut | ClientLookup,
+    responses=examples.answers(200, {"With a token": RECORD_EXAMPLE, "Without one": LOOKUP_EXAMPLE}),
     operation_id="getClient",
     summary="A client by RFC or id",
     # Read by hand: validating this one string costs a sixth of a cached read (measured).
@@ -107,7 +132,13 @@ async def get_client(request: Request) -> Response:
     return answer(request, await resources.reads.client_view(reader, client_id, view, rfc, build))
 
 
-@router.put("/{client_id}", response_model=ClientOut, operation_id="replaceClient", summary="Replace a client's record")
+@router.put(
+    "/{client_id}",
+    response_model=ClientOut,
+    responses=RECORD_REFUSALS | examples.answer(200, {**RECORD_EXAMPLE, "version": 2}),
+    operation_id="replaceClient",
+    summary="Replace a client's record",
+)
 async def replace_client(
     request: Request, client_id: UUID, body: ClientIn, principal: CanWrite, if_match: IfMatch = None
 ) -> Response:
@@ -118,7 +149,11 @@ async def replace_client(
 
 
 @router.patch(
-    "/{client_id}", response_model=ClientOut, operation_id="updateClient", summary="Change fields of a client"
+    "/{client_id}",
+    response_model=ClientOut,
+    responses=RECORD_REFUSALS | examples.answer(200, CHANGED_RECORD),
+    operation_id="updateClient",
+    summary="Change fields of a client",
 )
 async def update_client(
     request: Request, client_id: UUID, body: ClientPatch, principal: CanWrite, if_match: IfMatch = None
@@ -129,7 +164,13 @@ async def update_client(
     return await write.run(request, principal.actor, use_case, body=body, conflicts=service.CONFLICTS, turn=client_id)
 
 
-@router.delete("/{client_id}", status_code=204, operation_id="deleteClient", summary="Delete a client")
+@router.delete(
+    "/{client_id}",
+    status_code=204,
+    responses=examples.refusals(service.ClientHasOpenLoans()),
+    operation_id="deleteClient",
+    summary="Delete a client",
+)
 async def delete_client(request: Request, client_id: UUID, principal: CanWrite, if_match: IfMatch = None) -> Response:
     """Personal data is blocked, RFC and e-mail are free again. Refused while loans are open."""
     return await write.run(request, principal.actor, service.delete_client(client_id, if_match), turn=client_id)
@@ -147,6 +188,9 @@ async def get_balance(request: Request, client_id: UUID, principal: CanRead) -> 
 @router.get(
     "/{client_id}/account-statement",
     response_model=AccountStatement,
+    responses=examples.refusals(
+        FieldRefused("query:from", "period_reversed", "The period ends before it begins."), views.PeriodTooLong()
+    ),
     operation_id="getAccountStatement",
     summary="Account statement of a period",
 )

@@ -12,9 +12,75 @@ from pydantic_core import PydanticCustomError
 from backend_api.domain.errors import DomainError
 from backend_api.domain.identifiers import check_clabe, check_curp
 from backend_api.domain.states import ClientStatus, LoanStatus
+from backend_api.http import examples
 from backend_api.http.strict import Day, Label, MoneyOrZero, MoneyOut, StrictModel, Text
 
-EXAMPLE = {"full_name": "Carlos Perez", "email": "carlos.perez@example.com", "rfc": "PEPJ800101HNE"}
+EXAMPLE: dict[str, Any] = {"full_name": "Carlos Perez", "email": "carlos.perez@example.com", "rfc": "PEPJ800101HNE"}
+RECORD_EXAMPLE: dict[str, Any] = {
+    "id": examples.CLIENT_ID,
+    **EXAMPLE,
+    "external_id": None,
+    "status": "ACTIVE",
+    "credit_limit": None,
+    "kind": None,
+    "curp": None,
+    "clabe": None,
+    "phone": None,
+    "birth_date": None,
+    "address": None,
+    "warnings": [
+        {
+            "code": "rfc_looks_like_curp",
+            "detail": "This RFC looks like the beginning of a CURP; please check it against the tax certificate.",
+        }
+    ],
+    "version": 1,
+    "created_at": examples.REGISTERED_AT,
+    "updated_at": examples.REGISTERED_AT,
+}
+LOOKUP_EXAMPLE: dict[str, Any] = {
+    "id": examples.CLIENT_ID,
+    "rfc": "PE**********E",
+    "full_name": "C. P.",
+    "status": "ACTIVE",
+}
+BALANCE_EXAMPLE: dict[str, Any] = {
+    "client_id": examples.CLIENT_ID,
+    "business_date": examples.TODAY,
+    "total_debt": "47500.00",
+    "credit_limit": None,
+    "available_credit": None,
+    "loans": [
+        {
+            "loan_id": examples.LOAN_ID,
+            "folio": examples.FOLIO,
+            "status": "ACTIVE",
+            "current_balance": "47500.00",
+            "payoff_amount": "47500.00",
+        }
+    ],
+}
+_LINE_EXAMPLE: dict[str, Any] = {
+    "posted_on": examples.TODAY,
+    "value_date": examples.TODAY,
+    "loan_id": examples.LOAN_ID,
+    "reference": None,
+    "charge": "0.00",
+    "credit": "0.00",
+}
+STATEMENT_EXAMPLE: dict[str, Any] = {
+    "client_id": examples.CLIENT_ID,
+    "period_from": "2026-01-01",
+    "period_to": examples.TODAY,
+    "opening_balance": "0.00",
+    "charges": "50000.00",
+    "credits": "2500.00",
+    "closing_balance": "47500.00",
+    "lines": [
+        {**_LINE_EXAMPLE, "kind": "DISBURSEMENT", "charge": "50000.00", "balance": "50000.00"},
+        {**_LINE_EXAMPLE, "kind": "PAYMENT", "credit": "2500.00", "balance": "47500.00"},
+    ],
+}
 
 
 class ClientKind(StrEnum):
@@ -65,7 +131,7 @@ Address = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
 class ClientIn(StrictModel):
     """A client's whole record, for creation and replacement."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     full_name: FullName
     email: Email
@@ -110,7 +176,7 @@ class RecordWarning(BaseModel):
 class ClientOut(BaseModel):
     """A client's record."""
 
-    model_config = ConfigDict(title="Client")
+    model_config = ConfigDict(title="Client", json_schema_extra={"examples": [RECORD_EXAMPLE]})
 
     id: UUID
     full_name: str
@@ -134,6 +200,8 @@ class ClientOut(BaseModel):
 class ClientLookup(BaseModel):
     """What anybody may know of a client by its RFC: masked, unless a setting says otherwise."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [LOOKUP_EXAMPLE]})
+
     id: UUID
     rfc: str
     full_name: str
@@ -152,6 +220,8 @@ class LoanBalance(BaseModel):
 
 class Balance(BaseModel):
     """What a client owes today."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [BALANCE_EXAMPLE]})
 
     client_id: UUID
     business_date: Day
@@ -176,6 +246,8 @@ class StatementLineOut(BaseModel):
 
 class AccountStatement(BaseModel):
     """A period's statement: opening + charges - credits = closing. Lines stand under their posting date."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATEMENT_EXAMPLE]})
 
     client_id: UUID
     period_from: Day

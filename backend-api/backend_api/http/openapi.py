@@ -1,19 +1,34 @@
-"""The finishing of the OpenAPI document: who must sign in, and what refusals look like."""
+"""The finishing of the OpenAPI document: who must sign in, what refusals look like, and an example of everything."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse
 
 from backend_api.http import problems
-from backend_api.http.problems import Problem
+from backend_api.http.examples import problem
+from backend_api.http.idempotency import KeyReused, RequestInProgress
+from backend_api.http.problems import Busy, FieldError, FieldRefused, NotFound, PreconditionFailed, Problem
 
 ANONYMOUS = frozenset({"signIn"})
 OPTIONAL = frozenset({"getClient"})
+PLAIN = frozenset({"whoAmI", "previewLoan"})
+"""For everybody who is signed in; they store nothing and read nothing that they could be behind of."""
 IDEMPOTENT_METHODS = frozenset({"post", "patch", "put", "delete"})
 
+DESCRIPTION = """\
+Amounts are strings with two decimals. Refusals are `application/problem+json` with a stable `code`. Answers may gain
+fields, and enumerations in answers may gain values, at any time: ignore what you do not know.
+"""
+TAGS = {
+    "Auth": "Sign in and find out who is signed in.",
+    "Clients": "The people and companies who borrow: their records, what they owe, their statements.",
+    "Loans": "Granting, activating, rejecting and cancelling loans, and what moved on them.",
+    "Payments": "Money that came in: on one loan, or spread over a client's loans.",
+    "System": "What this is and how it is.",
+}
 REFUSALS = {
     "401": "Sign in first.",
     "403": "You may not do this.",
@@ -23,15 +38,14 @@ REFUSALS = {
     "422": "The request has fields that cannot be accepted.",
     "503": "Try again: see Retry-After.",
 }
-EXAMPLE = {
-    "type": "urn:sofipo:problem:validation_failed",
-    "title": "Unprocessable Content",
-    "status": 422,
-    "code": "validation_failed",
-    "detail": "The request has fields that cannot be accepted.",
-    "request_id": "5f0c1d2e3a4b5c6d",
-    "errors": [{"pointer": "/amount", "code": "money_malformed", "detail": "An amount is zero or more."}],
-}
+UNKNOWN_FIELD = FieldError(pointer="/colour", code="extra_forbidden", detail="This field is not known here.")
+LIMIT_TOO_HIGH = FieldError(
+    pointer="query:limit", code="less_than_equal", detail="Input should be less than or equal to 100"
+)
+NO_UUID = "Input should be a valid UUID, invalid character: found `x` at 0"
+FOREIGN_TOKEN = FieldRefused(
+    "header:X-Consistency-Token", "token_invalid", "This consistency token was not issued here."
+)
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -47,29 +61,32 @@ CONSISTENCY_TOKEN = {
     "description": "The token of a write: this read will not be older.",
 }
 
+Json = dict[str, Any]
+
 
 def install(app: FastAPI) -> None:
     """Make the application serve the finished document."""
 
-    def document() -> dict[str, Any]:
+    def document() -> Json:
         if app.openapi_schema is None:
             app.openapi_schema = _finish(
                 get_openapi(
-                    title=app.title, version=app.version, summary=app.summary, routes=app.routes, servers=[{"url": "/"}]
+                    title=app.title,
+                    version=app.version,
+                    summary=app.summary,
+                    description=DESCRIPTION,
+                    routes=app.routes,
+                    servers=[{"url": "/"}],
+                    tags=[{"name": name, "description": description} for name, description in TAGS.items()],
                 )
             )
         return app.openapi_schema
 
-    async def swagger() -> HTMLResponse:
-        """The page of /docs under the name that older users know."""
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
-
-    app.add_api_route("/swagger", swagger, include_in_schema=False)
     app.openapi = document  # type: ignore[method-assign]  # FastAPI documents this very assignment
 
 
-def _finish(schema: dict[str, Any]) -> dict[str, Any]:
-    components = schema.setdefault("components", {})
+def _finish(document: Json) -> Json:
+    components = document.setdefault("components", {})
     components["securitySchemes"] = {
         "bearer": {
             "type": "oauth2",
@@ -83,24 +100,137 @@ def _finish(schema: dict[str, Any]) -> dict[str, Any]:
     definition = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= definition.pop("$defs", {})
     schemas["Problem"] = definition
-    for path, operations in schema["paths"].items():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if path.startswith("/api/"):
-                _finish_operation(method, operation)
-    return schema
+                _add_security_and_headers(method, operation)
+                _add_refusals(path, operation, components)
+            _add_examples(operation, schemas)
+    for schema in schemas.values():
+        if "examples" in schema:
+            schema["examples"] = [_with_nulls(example, schema, schemas) for example in schema["examples"]]
+    return document
 
 
-def _finish_operation(method: str, operation: dict[str, Any]) -> None:
+def _add_security_and_headers(method: str, operation: Json) -> None:
     name = operation["operationId"]
-    responses = operation["responses"]
-    responses.pop("422", None)
-    for status, description in REFUSALS.items():
-        responses[status] = {
-            "description": description,
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": EXAMPLE}},
-        }
     if name in ANONYMOUS:
         return
     operation["security"] = [{"bearer": []}, {}] if name in OPTIONAL else [{"bearer": []}]
-    shared = IDEMPOTENCY_KEY if method in IDEMPOTENT_METHODS else CONSISTENCY_TOKEN
-    operation.setdefault("parameters", []).append(shared)
+    if name not in PLAIN:
+        shared = IDEMPOTENCY_KEY if method in IDEMPOTENT_METHODS else CONSISTENCY_TOKEN
+        operation.setdefault("parameters", []).append(shared)
+
+
+def _add_refusals(path: str, operation: Json, components: Json) -> None:
+    """Every refusal the operation can answer with, each with the problem it is; its own ones stand there already."""
+    responses = operation["responses"]
+    for status, general in _general_refusals(path, operation, components["schemas"]).items():
+        own = responses.get(status, {}).get("content", {}).get(problems.MEDIA_TYPE, {}).get("examples", {})
+        components.setdefault("examples", {}).update(general)
+        examples = own | {name: {"$ref": f"#/components/examples/{name}"} for name in general}
+        media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
+        responses[status] = {"description": REFUSALS[status], "content": {problems.MEDIA_TYPE: media}}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _general_refusals(path: str, operation: Json, schemas: Json) -> dict[str, Json]:
+    """The refusals that follow from the form of the operation, by status."""
+    name = operation["operationId"]
+    headers = {parameter["name"] for parameter in operation.get("parameters", [])}
+    found: dict[str, Json] = {status: {} for status in operation["responses"] if status in REFUSALS}
+    if name not in ANONYMOUS:
+        found["401"] = _standard(401)
+    if name not in ANONYMOUS | PLAIN:
+        found["403"] = _standard(403)
+    if "{" in path:
+        found["404"] = problem(problems.of_refusal(NotFound()))
+    if operation.get("parameters") or "requestBody" in operation:
+        found["422"] = _refused_field(operation, schemas)
+    if IDEMPOTENCY_KEY["name"] in headers:
+        found["409"] = problem(problems.of_refusal(RequestInProgress()))
+        found["422"] |= problem(problems.of_refusal(KeyReused()))
+    if "If-Match" in headers:
+        found["412"] = problem(problems.of_refusal(PreconditionFailed()))
+    found["503"] = problem(problems.of_refusal(Busy()))
+    return found
+
+
+def _standard(status: int) -> Json:
+    return problem(problems.body(status, *problems.TEXTS[status]))
+
+
+def _refused_field(operation: Json, schemas: Json) -> Json:
+    """What this operation says of something it cannot take: in its body, its query, its path or its headers."""
+    parameters = {parameter["name"]: parameter["schema"] for parameter in operation.get("parameters", [])}
+    ids = [name for name, schema in parameters.items() if schema.get("format") == "uuid"]
+    if "requestBody" in operation:
+        [media, *_] = operation["requestBody"]["content"].values()
+        required = _resolved(media["schema"], schemas).get("required")
+        error = _missing(required[0]) if required else UNKNOWN_FIELD
+    elif "limit" in parameters:
+        error = LIMIT_TOO_HIGH
+    elif ids:
+        error = FieldError(pointer=f"path:{ids[0]}", code="uuid_parsing", detail=NO_UUID)
+    else:
+        return problem(problems.of_refusal(FOREIGN_TOKEN))
+    return problem(problems.body(422, *problems.TEXTS[422], errors=[error]))
+
+
+def _missing(name: str) -> FieldError:
+    return FieldError(pointer=f"/{name}", code="missing", detail="Field required")
+
+
+def _add_examples(operation: Json, schemas: Json) -> None:
+    """Give body and answers the example of their model, unless the operation brought its own."""
+    for media in _media(operation):
+        if "examples" in media:
+            for example in media["examples"].values():
+                example["value"] = _with_nulls(example["value"], media["schema"], schemas)
+            continue
+        with suppress(LookupError):
+            example = media["example"] if "example" in media else _example(media["schema"], schemas)
+            media["example"] = _with_nulls(example, media["schema"], schemas)
+
+
+def _media(operation: Json) -> Iterator[Json]:
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+    for response in operation["responses"].values():
+        yield from (media for name, media in response.get("content", {}).items() if name != problems.MEDIA_TYPE)
+
+
+def _example(schema: Json, schemas: Json) -> Any:
+    """The first example of a schema, its own or put together from its parts. Raises LookupError if a part has none."""
+    schema = _resolved(schema, schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "items" in schema:
+        return [_example(schema["items"], schemas)]
+    return {name: _example(part, schemas) for name, part in schema["properties"].items()}
+
+
+def _with_nulls(value: Any, schema: Json, schemas: Json) -> Any:
+    """The example with the nulls that belong into it: FastAPI drops them from the whole document."""
+    schema = _resolved(schema, schemas)
+    if "anyOf" in schema and isinstance(value, dict):
+        forms = [_resolved(form, schemas) for form in schema["anyOf"]]
+        fitting = [form for form in forms if value.keys() <= form.get("properties", {}).keys()]
+        schema = min(fitting, key=lambda form: len(form["properties"]), default=schema)
+    if isinstance(value, list) and "items" in schema:
+        return [_with_nulls(item, schema["items"], schemas) for item in value]
+    if not isinstance(value, dict) or "properties" not in schema:
+        return value
+    properties, required = schema["properties"], schema.get("required", ())
+    known = {
+        name: _with_nulls(value.get(name), part, schemas)
+        for name, part in properties.items()
+        if name in value or name in required
+    }
+    return known | {name: item for name, item in value.items() if name not in properties}
+
+
+def _resolved(schema: Json, schemas: Json) -> Json:
+    """The schema itself, whatever it was referred to by."""
+    if "$ref" in schema:
+        return _resolved(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    return schema

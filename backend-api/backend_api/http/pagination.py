@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Column, Select, tuple_
 
 from backend_api.http.problems import FieldRefused
@@ -29,8 +29,8 @@ class Page(BaseModel, Generic[Item]):
     """One page; `next_cursor` is null on the last."""
 
     data: list[Item]
-    next_cursor: str | None
-    has_more: bool
+    next_cursor: str | None = Field(examples=[None])
+    has_more: bool = Field(examples=[False])
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ RETRYABLE = frozenset({"request_in_progress"})
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
-_TITLES = {
+TEXTS = {
     400: ("bad_request", "The request could not be understood."),
     401: ("unauthenticated", "Sign in first: this needs a valid access token."),
     403: ("forbidden", "You may not do this."),
@@ -159,6 +159,7 @@ _TITLES = {
     422: ("validation_failed", "The request has fields that cannot be accepted."),
     415: ("unsupported_media_type", "Send the body as plain application/json."),
 }
+"""Code and sentence of a refusal that has none of its own."""
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:
@@ -168,7 +169,7 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
-    code, detail = _TITLES.get(error.status_code, ("http_error", HTTPStatus(error.status_code).phrase))
+    code, detail = TEXTS.get(error.status_code, ("http_error", HTTPStatus(error.status_code).phrase))
     errors = error.errors if isinstance(error, BodyRefused) else None
     return response(error.status_code, body(error.status_code, code, detail, errors=errors), error.headers)
 

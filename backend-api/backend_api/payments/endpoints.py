@@ -12,8 +12,15 @@ from starlette.responses import Response
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
 from backend_api.auth.tokens import Principal
+from backend_api.domain.errors import (
+    DetailLoanNotOwing,
+    DetailRepeated,
+    DetailsExceedAmount,
+    LoanNotActive,
+    PaymentExceedsDebt,
+)
 from backend_api.domain.states import PaymentStatus
-from backend_api.http import write
+from backend_api.http import examples, write
 from backend_api.http.lists import Paged, PageRequest
 from backend_api.http.pagination import Page, Sort
 from backend_api.http.problems import NotFound
@@ -22,7 +29,13 @@ from backend_api.http.strict import StrictRoute, Text
 from backend_api.http.views import answer_model
 from backend_api.models import payments
 from backend_api.payments import queries, service
-from backend_api.payments.schemas import AllocationOut, ClientPaymentIn, PaymentIn, PaymentOut
+from backend_api.payments.schemas import (
+    REGISTRATION_EXAMPLE,
+    AllocationOut,
+    ClientPaymentIn,
+    PaymentIn,
+    PaymentOut,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["Payments"], route_class=StrictRoute)
 
@@ -33,12 +46,20 @@ SORTS = {
     "paid_on": Sort(payments.c.paid_on, date.fromisoformat),
     "amount": Sort(payments.c.amount, Decimal),
 }
+REGISTERED = examples.answer(201, REGISTRATION_EXAMPLE)
+REFUSALS = (
+    PaymentExceedsDebt(payoff_amount="47500.00", payment_id=examples.PAYMENT_ID),
+    service.PaidInFuture(business_date=examples.TODAY),
+    service.PaidBeforeDisbursement(disbursed_on=examples.TODAY),
+    service.DuplicateReference(payment_id=examples.PAYMENT_ID, field="reference"),
+)
 
 
 @router.post(
     "/loans/{loan_id}/payments",
     status_code=201,
     response_model=PaymentOut,
+    responses=REGISTERED | examples.refusals(LoanNotActive(loan_status="PENDING"), *REFUSALS),
     operation_id="payLoan",
     summary="Pay a loan",
 )
@@ -51,6 +72,13 @@ async def pay_loan(request: Request, loan_id: UUID, body: PaymentIn, principal: 
     "/clients/{client_id}/payments",
     status_code=201,
     response_model=PaymentOut,
+    responses=REGISTERED
+    | examples.refusals(
+        *REFUSALS,
+        DetailLoanNotOwing(loan_id=examples.LOAN_ID),
+        DetailRepeated(loan_id=examples.LOAN_ID),
+        DetailsExceedAmount(details_total="3000.00"),
+    ),
     operation_id="payClient",
     summary="Pay a client's loans",
 )

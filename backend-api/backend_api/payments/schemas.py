@@ -2,13 +2,44 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend_api.domain.states import LoanStatus, PaymentStatus
+from backend_api.http import examples
 from backend_api.http.strict import Day, Label, MoneyOut, PositiveMoney, StrictModel
+
+_ALLOCATION_EXAMPLE: dict[str, Any] = {
+    "loan_id": examples.LOAN_ID,
+    "amount": "2500.00",
+    "principal": "2500.00",
+    "interest": "0.00",
+    "vat": "0.00",
+    "fees": "0.00",
+    "moratory": "0.00",
+    "current_balance": None,
+    "loan_status": None,
+}
+PAYMENT_EXAMPLE: dict[str, Any] = {
+    "id": examples.PAYMENT_ID,
+    "client_id": examples.CLIENT_ID,
+    "status": "REGISTERED",
+    "amount": "2500.00",
+    "paid_on": examples.TODAY,
+    "posted_on": examples.TODAY,
+    "method": "transfer",
+    "reference": None,
+    "external_id": None,
+    "reason": None,
+    "allocations": [_ALLOCATION_EXAMPLE],
+    "created_at": examples.PAID_AT,
+}
+REGISTRATION_EXAMPLE: dict[str, Any] = {
+    **PAYMENT_EXAMPLE,
+    "allocations": [{**_ALLOCATION_EXAMPLE, "current_balance": "47500.00", "loan_status": "ACTIVE"}],
+}
 
 
 class Method(StrEnum):
@@ -45,6 +76,12 @@ class PaymentDetail(StrictModel):
 class ClientPaymentIn(PaymentIn):
     """A payment on a client: spread over its loans, owed longest first, or as the details say."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"amount": 2500.00, "payment_details": [{"loan_id": examples.LOAN_ID, "amount": 2500.00}]}]
+        }
+    )
+
     payment_details: Annotated[list[PaymentDetail], Field(max_length=50)] = Field(default_factory=list)
 
 
@@ -67,7 +104,7 @@ class AllocationOut(BaseModel):
 class PaymentOut(BaseModel):
     """A payment as it was received."""
 
-    model_config = ConfigDict(title="Payment")
+    model_config = ConfigDict(title="Payment", json_schema_extra={"examples": [PAYMENT_EXAMPLE]})
 
     id: UUID
     client_id: UUID
