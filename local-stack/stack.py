@@ -106,6 +106,15 @@ def _stop(options: argparse.Namespace) -> None:
     operations.stop_program(_stack(options), options.program)
 
 
+def _sofipo(options: argparse.Namespace) -> int:
+    plan = operations.known_plan(_stack(options))
+    if plan is None or not plan.services:
+        raise Refusal(f"The application was never started in stack {options.name}: make up")
+    command = [str(plan.binaries / "python"), "-m", "backend_api.cli", *options.arguments]
+    rights = machine.as_service_user()
+    return subprocess.run(command, env=plan.environment, cwd=plan.stack.run, check=False, **rights).returncode
+
+
 def _tools(_: argparse.Namespace) -> None:
     progress = operations.Progress(sys.stderr)
     machine.prepare(progress)
@@ -181,6 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     add("env", _env, "KEY=VALUE lines that a process needs to reach this stack")
     add("start", _start, "start one program and wait until it is ready").add_argument("program")
     add("stop", _stop, "stop one program and leave it stopped").add_argument("program")
+    sofipo = add("sofipo", _sofipo, "run a command of the application with the stack's settings: sofipo doctor")
+    sofipo.add_argument("arguments", nargs=argparse.REMAINDER, help="the command with its options")
     add("tools", _tools, "install the tools of the checks and print the folder of their programs")
     return parser
 

@@ -31,7 +31,9 @@ def stack() -> Iterator[Stack]:
     (stack.folder.parent / f"{stack.name}.lock").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("command", [(), ("up",), ("down",), ("status",), ("logs",), ("reset",), ("env",), ("stop",)])
+@pytest.mark.parametrize(
+    "command", [(), ("up",), ("down",), ("status",), ("logs",), ("reset",), ("env",), ("stop",), ("sofipo",)]
+)
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     answer = run(*command, "--help")
     assert answer.returncode == 0
@@ -60,6 +62,12 @@ def test_an_impossible_offset_is_one_sentence(stack: Stack) -> None:
 def test_a_stack_that_never_was_is_said(stack: Stack, command: tuple[str, ...]) -> None:
     answer = run(*command, "--name", stack.name)
     assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+
+
+def test_a_command_of_an_application_that_never_ran_is_refused_in_a_sentence(stack: Stack) -> None:
+    answer = run("sofipo", "--name", stack.name, "doctor", "--json")
+    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+    assert "make up" in answer.stderr
 
 
 def test_down_and_reset_of_nothing_do_no_harm(stack: Stack) -> None:

@@ -32,10 +32,15 @@ ON CONFLICT (singleton) DO UPDATE SET business_date = excluded.business_date, op
 """
 
 
+def alembic_configuration() -> Config:
+    """Where the migrations are: beside the package, or where the image or the stack has put them."""
+    default = Path(backend_api.__file__).parent.parent / "alembic.ini"
+    return Config(os.environ.get("ALEMBIC_CONFIG", str(default)))
+
+
 def migrate() -> None:
     """Bring the schema to the newest version."""
-    default = Path(backend_api.__file__).parent.parent / "alembic.ini"
-    command.upgrade(Config(os.environ.get("ALEMBIC_CONFIG", str(default))), "head")
+    command.upgrade(alembic_configuration(), "head")
 
 
 async def open_business_day(settings: Settings) -> date:
