@@ -10,11 +10,11 @@ _SHORTEST_SECRET = 12
 
 
 class Settings(BaseSettings):
-    """Addresses and credentials; the defaults are those of development on one machine."""
+    """Addresses and credentials, as on one machine; whoever does not say `development` gets production's checks."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True)
 
-    environment: Literal["development", "production"] = "development"
+    environment: Literal["development", "production"] = "production"
     rabbitmq_host: str = "127.0.0.1"
     rabbitmq_port: int = 27004
     rabbitmq_management_port: int = 15672
@@ -31,11 +31,15 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_has_its_own_secrets(self) -> Self:
         if self.environment == "production":
-            for name, default in _DEVELOPMENT_SECRETS.items():
-                secret = getattr(self, name).get_secret_value()
-                if secret == default or len(secret) < _SHORTEST_SECRET:
-                    raise ValueError(
-                        f"{name.upper()} is a development default or shorter than {_SHORTEST_SECRET} characters; "
-                        "set a value of your own"
-                    )
+            secrets = {name: getattr(self, name).get_secret_value() for name in _DEVELOPMENT_SECRETS}
+            unsafe = [
+                name.upper()
+                for name, secret in secrets.items()
+                if secret == _DEVELOPMENT_SECRETS[name] or len(secret) < _SHORTEST_SECRET
+            ]
+            if unsafe:
+                raise ValueError(
+                    f"ENVIRONMENT=production refuses default, empty or short secrets: set {', '.join(sorted(unsafe))} "
+                    f"({_SHORTEST_SECRET} characters or more), or set ENVIRONMENT=development"
+                )
         return self

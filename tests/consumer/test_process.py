@@ -274,6 +274,12 @@ def test_production_starts_with_secrets_of_its_own(monkeypatch: pytest.MonkeyPat
     assert "own" not in repr(Settings())
 
 
+def test_who_is_told_nothing_runs_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    with pytest.raises(ValueError, match="RABBITMQ_DEFAULT_PASS"):
+        Settings()
+
+
 def test_health_begins_with_every_part_missing() -> None:
     assert Health().report() == (
         503,
