@@ -8,13 +8,16 @@ PYTHON ?= python3
 STACK := $(PYTHON) local-stack/stack.py
 # The isolated stack of a test run; another name runs beside it.
 TEST_STACK ?= test
+# How compose is called here, and where its images are kept for other machines.
+COMPOSE ?= docker compose
+IMAGES ?= dist/sofipo-images.tar
 CHECKED := backend-api event-consumer local-stack tests bench
 export PYTHONPATH := $(CURDIR)/backend-api:$(CURDIR)/event-consumer
 
 .PHONY: help
 help: ## this list
 	@echo "usage: make TARGET"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: up
 up: ## start the whole stack without Docker, installing what is missing (PORT_OFFSET=100 moves all ports)
@@ -27,6 +30,10 @@ down: ## stop it gracefully; data stays
 .PHONY: status
 status: ## every program with state, pid and address
 	@$(STACK) status
+
+.PHONY: doctor
+doctor: ## what is wrong with the running stack, and what to do about it
+	@$(STACK) sofipo doctor
 
 .PHONY: logs
 logs: ## what the programs said last (ARGS="api -f" follows one)
@@ -43,7 +50,25 @@ test: ## all checks and tests on an isolated stack (ARGS="tests/domain -k money"
 	trap '$(STACK) reset --name $(TEST_STACK) --yes' EXIT
 	$(STACK) up --name $(TEST_STACK) --servers-only
 	export $$($(STACK) env --name $(TEST_STACK))
-	"$$tools/python" -m pytest $(or $(ARGS),--cov)
+	"$$tools/python" -m pytest $(or $(ARGS),--cov --ignore=tests/compose)
+
+.PHONY: test-compose
+test-compose: ## the deployment in containers: kills, lost volume, two of each, production (COMPOSE="docker compose")
+	@tools=$$($(STACK) tools)
+	COMPOSE="$(COMPOSE)" "$$tools/python" -m pytest --capture=no $(or $(ARGS),tests/compose)
+
+.PHONY: images-save
+images-save: ## build, pull and write every image of the compose file into one archive (IMAGES=dist/sofipo-images.tar)
+	@images=$$($(COMPOSE) config | sed -n 's/^ *image: *//p' | sort -u)
+	$(COMPOSE) build
+	for image in $$images; do docker image inspect "$$image" > /dev/null 2>&1 || docker pull "$$image"; done
+	mkdir -p "$$(dirname "$(IMAGES)")"
+	docker save --output "$(IMAGES)" $$images
+	echo "$(IMAGES) holds $$(wc -w <<< "$$images") images; there: make images-load && $(COMPOSE) up -d --no-build"
+
+.PHONY: images-load
+images-load: ## load that archive, on a machine that can neither build nor pull
+	@docker load --input "$(IMAGES)"
 
 .PHONY: bench
 bench: ## the hot paths beside their references, on an isolated stack
@@ -81,6 +106,6 @@ lock: ## choose dependency versions anew and write the hashed lock files
 	  --constraint backend-api/requirements.txt --constraint event-consumer/requirements.txt
 
 .PHONY: openapi
-openapi: ## write docs/openapi.json from the code
+openapi: ## write docs/openapi.json from the code, unless that breaks callers and no decision record says so
 	@tools=$$($(STACK) tools)
-	"$$tools/python" -m backend_api.cli openapi > docs/openapi.json
+	"$$tools/python" -m tests.support.openapi_export

@@ -15,6 +15,8 @@ finished=$PGDATA/base_backup_finished
 if [[ $(id -u) == 0 ]]; then
   mkdir -p "$PGDATA"
   chown -R postgres:postgres "$PGDATA"
+  # The folder of its socket is made anew with every container, as root's.
+  chown postgres:postgres /var/run/postgresql
   exec gosu postgres "$0" "$@"
 fi
 
@@ -32,10 +34,14 @@ belongs_to_primary() { # true also when the primary cannot be asked: an old copy
   [[ -z $theirs || $theirs == "$ours" ]]
 }
 
-slot_is_lost() { # the replica was away for longer than max_slot_wal_keep_size lasts
+slot_keeps_nothing() { # it is gone, or the replica was away for longer than max_slot_wal_keep_size lasts
   local status
-  status=$(on_primary "SELECT wal_status FROM pg_replication_slots WHERE slot_name = '$slot'" 2>/dev/null) || return 1
-  [[ $status == lost ]]
+  status=$(slot_status) || return 1
+  [[ -z $status || $status == lost ]]
+}
+
+slot_status() { # empty when the primary has no such slot; fails when it cannot be asked
+  on_primary "SELECT coalesce(wal_status, 'unused') FROM pg_replication_slots WHERE slot_name = '$slot'" 2>/dev/null
 }
 
 wait_for_primary() {
@@ -43,13 +49,13 @@ wait_for_primary() {
 }
 
 renew_slot() {
-  on_primary "DROP_REPLICATION_SLOT $slot" 'replication=true'
+  if [[ -n $(slot_status) ]]; then on_primary "DROP_REPLICATION_SLOT $slot" 'replication=true'; fi
   on_primary "CREATE_REPLICATION_SLOT $slot PHYSICAL RESERVE_WAL" 'replication=true'
 }
 
 copy_primary() {
   wait_for_primary
-  if slot_is_lost; then renew_slot; fi
+  if slot_keeps_nothing; then renew_slot; fi
   mkdir -p "$PGDATA"
   find "$PGDATA" -mindepth 1 -delete
   chmod 700 "$PGDATA"
@@ -64,7 +70,7 @@ if [[ ! -f $finished ]]; then
 elif ! belongs_to_primary; then
   echo "the copy belongs to another primary: making a new one"
   copy_primary
-elif slot_is_lost; then
+elif slot_keeps_nothing; then
   echo "the primary no longer keeps the log this copy needs: making a new one"
   copy_primary
 fi

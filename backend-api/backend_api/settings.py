@@ -8,8 +8,20 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused outside development, see below
-DEVELOPMENT_PASSWORDS = frozenset({"sofipo", "sofipo_app", "guest", "password", "string"})
+DEVELOPMENT_PASSWORDS = frozenset(
+    {"sofipo", "sofipo_app", "replicator", "guest", "password", "event_consumer", "string"}
+)
 MINIMUM_SECRET_BYTES = 32
+MINIMUM_PASSWORD_CHARACTERS = 12
+PASSWORDS = (
+    "postgres_password",
+    "postgres_app_password",
+    "postgres_replica_password",
+    "redis_password",
+    "rabbitmq_default_pass",
+    "couchdb_password",
+    "couchdb_consumer_password",
+)
 
 
 class Environment(StrEnum):
@@ -47,6 +59,8 @@ class Settings(BaseSettings):
     postgres_app_password: SecretStr = SecretStr("sofipo_app")
     postgres_replica_host: str = "127.0.0.1"
     postgres_replica_port: int = 27002
+    postgres_replica_password: SecretStr | None = None
+    """Of no use here, like that of CouchDB's administrator; `sofipo check-settings` judges them like the others."""
 
     redis_host: str = "127.0.0.1"
     redis_port: int = 27003
@@ -54,9 +68,20 @@ class Settings(BaseSettings):
 
     rabbitmq_host: str = "127.0.0.1"
     rabbitmq_port: int = 27004
+    rabbitmq_management_port: int = 15672
     rabbitmq_default_user: str = "guest"
     rabbitmq_default_pass: SecretStr = SecretStr("guest")
 
+    couchdb_host: str = "127.0.0.1"
+    couchdb_port: int = 5984
+    couchdb_password: SecretStr | None = None
+    couchdb_consumer_user: str = "event_consumer"
+    couchdb_consumer_password: SecretStr | None = None
+    """The consumer's account is a member of the event database; `sofipo doctor` looks at CouchDB as it."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    """Where `sofipo doctor` asks the API for its health; where it listens is said by the command that starts it."""
     api_secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     api_algorithm: Annotated[str, Field(pattern="^HS(256|384|512)$")] = "HS256"
     api_access_token_expire_minutes: Annotated[int, Field(ge=1, le=30)] = 15
@@ -97,17 +122,22 @@ class Settings(BaseSettings):
     def _refuse_unsafe_production(self) -> Self:
         if self.is_development:
             return self
-        unsafe = [
-            name.upper()
-            for name in ("postgres_password", "postgres_app_password", "redis_password", "rabbitmq_default_pass")
-            if getattr(self, name).get_secret_value() in DEVELOPMENT_PASSWORDS | {""}
-        ]
+        unsafe = [name.upper() for name in PASSWORDS if _is_unsafe(getattr(self, name))]
         secret = self.api_secret_key.get_secret_value()
         if secret == DEVELOPMENT_SECRET or len(secret.encode()) < MINIMUM_SECRET_BYTES:
             unsafe.append("API_SECRET_KEY")
         if unsafe:
             raise ValueError(
                 f"ENVIRONMENT=production refuses default, empty or short secrets: set {', '.join(sorted(unsafe))} "
-                f"(API_SECRET_KEY needs {MINIMUM_SECRET_BYTES} bytes or more), or set ENVIRONMENT=development"
+                f"(passwords need {MINIMUM_PASSWORD_CHARACTERS} characters or more, API_SECRET_KEY "
+                f"{MINIMUM_SECRET_BYTES} bytes), or set ENVIRONMENT=development"
             )
         return self
+
+
+def _is_unsafe(password: SecretStr | None) -> bool:
+    """Whether it is known to everybody or short; one that this process does not hold is not judged."""
+    if password is None:
+        return False
+    text = password.get_secret_value()
+    return text in DEVELOPMENT_PASSWORDS or len(text) < MINIMUM_PASSWORD_CHARACTERS

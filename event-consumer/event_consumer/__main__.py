@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    return " ".join([*(str(part).upper() for part in problem["loc"]), problem["msg"]])
+    return " ".join([*(str(part).upper() for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
 
 
 def configure_logs(level: str) -> None:

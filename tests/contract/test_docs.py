@@ -55,7 +55,7 @@ def _verbs() -> set[str]:
 
 def _targets() -> set[str]:
     texts = [document.read_text("utf-8") for document in DOCUMENTS]
-    return {target for text in texts for target in re.findall(r"`make ([a-z]+)|^make ([a-z]+)", text, re.MULTILINE)}
+    return {target for text in texts for target in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", text, re.MULTILINE)}
 
 
 def _tests() -> Iterator[tuple[str, str]]:

@@ -340,7 +340,7 @@ async def a_replica_that_uses_no_slot(house: House) -> AsyncIterator[None]:
         yield
 
 
-@names("api", replication=("has no replication slot sofipo_replica", "pg_create_physical_replication_slot"))
+@names("api", replication=("has no replication slot sofipo_replica", "makes the slot again"))
 async def a_lost_slot(house: House) -> AsyncIterator[None]:
     async with _without_slot(house):
         await house.chain.owner.execute("SELECT pg_drop_replication_slot('sofipo_replica')")

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Wait until the condition holds. Fails when it does not within `seconds`."""
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0, *, interval: float = 0.01
+) -> None:
+    """Wait until the condition, asked every `interval` seconds, holds. Fails when it does not within `seconds`."""
     deadline = monotonic() + seconds
     while True:
         found = condition()
         if found if isinstance(found, bool) else await found:
             return
         assert monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(interval)

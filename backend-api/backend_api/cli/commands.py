@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -17,8 +20,9 @@ from alembic.util import CommandError
 from pydantic import ValidationError
 
 from backend_api import logs
-from backend_api.app import create_app, open_resources
-from backend_api.cli import initialise
+from backend_api.app import create_app, open_resources, utc_now
+from backend_api.cli import doctor as examination
+from backend_api.cli import initialise, relay_health
 from backend_api.db.pools import Connection, connect
 from backend_api.outbox import broker, parked
 from backend_api.relay import app as relay_app
@@ -35,6 +39,13 @@ app.add_typer(outbox, name="outbox")
 
 Result = TypeVar("Result")
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a container these are the ones of its network
+SERVER = (
+    "uvicorn", "backend_api.app:create_app", "--factory", "--host", EVERY_ADDRESS, "--port", "8000", "--workers", "2",
+    "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header",
+    "--timeout-graceful-shutdown", "10",
+)  # fmt: skip
+
 
 @app.command()
 def init() -> None:
@@ -48,12 +59,41 @@ def init() -> None:
         typer.echo(f"user {initialise.DEVELOPMENT_USER}: {'created' if created else 'exists'}")
 
 
+@app.command("check-settings")
+def check_settings() -> None:
+    """Refuse a production with default, empty or short secrets; needs nothing but the environment."""
+    typer.echo(f"settings: fit for {Settings().environment}")
+
+
+@app.command()
+def api() -> None:
+    """Serve the API on port 8000 of all addresses, with two workers, until stopped: the command of the image."""
+    Settings()  # what is refused is told once, and not by every worker again and again
+    os.execvp(SERVER[0], SERVER)  # noqa: S606 - the arguments are constants
+
+
 @app.command()
 def relay() -> None:
     """Send events from the outbox to the broker until stopped; of several relays one leads, the others stand by."""
     settings = Settings()
     logs.configure(settings.log_level)
     _run(_relay(settings))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Say what is wrong with this set-up and what to do about it. Exit code 1 when something is wrong.
+
+    Changes nothing. `warning` is worth a look, `not checked` waits for another finding to be mended.
+    """
+    logging.disable(logging.CRITICAL)  # what libraries log of a failure, a finding says better
+    findings = _run(examination.examine(utc_now))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        typer.echo(examination.report(findings))
+    if any(finding.level is examination.Level.WRONG for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -83,6 +123,13 @@ def outbox_status() -> None:
         typer.echo("after mending the cause: `sofipo outbox replay-parked`")
     else:
         typer.echo("parked: nothing")
+
+
+@outbox.command("relay-alive")
+def relay_alive() -> None:
+    """Exit code 0 when a relay on this host is at work and some relay leads, 1 otherwise: the relay's health check."""
+    if complaint := _run(_with_connection(Settings(), relay_health.complaint)):
+        sys.exit(complaint)
 
 
 @outbox.command("replay-parked")
@@ -128,11 +175,15 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
         return runner.run(work)
 
 
+def _sentence(problem: dict[str, Any]) -> str:
+    return " ".join([*(str(part).upper() for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
+
+
 def main() -> None:
     """Run a command; what is expected to go wrong ends with one sentence and exit code 1."""
     try:
         app()
     except ValidationError as error:
-        sys.exit("\n".join(item["msg"] for item in error.errors()))
+        sys.exit("\n".join(_sentence(dict(problem)) for problem in error.errors()))
     except (OSError, asyncpg.PostgresError, aio_pika.exceptions.AMQPError, CommandError) as error:
         sys.exit(f"{type(error).__name__}: {error}. Is the stack up, and do the settings name it (`.env.example`)?")

@@ -1,5 +1,7 @@
 """CouchDB, asked as the consumer: a member may see who else has access, so no administrator's password is needed."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,9 +18,19 @@ RULE_WORDS = ("newDoc._deleted", "oldDoc", "forbidden")
 INIT = "couchdb-init/setup-users-db.sh (`make down && make up`, or `docker compose up couchdb-init`)"
 
 
-def _client(setup: Setup) -> httpx2.AsyncClient:
+@asynccontextmanager
+async def _client(setup: Setup) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that has signed in, as the consumer does."""
+    async with web(_address(setup)) as client:
+        (await _sign_in(client, setup)).raise_for_status()
+        yield client
+
+
+async def _sign_in(client: httpx2.AsyncClient, setup: Setup) -> httpx2.Response:
     password = setup.settings.couchdb_consumer_password
-    return web(_address(setup), setup.settings.couchdb_consumer_user, password.get_secret_value() if password else "")
+    assert password is not None  # noqa: S101 - `server` comes first and asks nothing without one
+    account = {"name": setup.settings.couchdb_consumer_user, "password": password.get_secret_value()}
+    return await client.post("/_session", json=account)
 
 
 def _address(setup: Setup) -> str:
@@ -31,8 +43,8 @@ async def server(setup: Setup) -> Verdict:
     if not setup.settings.couchdb_consumer_password:
         return not_checked("COUCHDB_CONSUMER_PASSWORD is not set here, so CouchDB cannot be asked.")
     try:
-        async with _client(setup) as client:
-            answer = await client.get("/_session")
+        async with web(where) as client:
+            answer = await _sign_in(client, setup)
     except httpx2.HTTPError:
         return wrong(
             f"No CouchDB answers at {where}: events wait in the queue.",
@@ -43,7 +55,7 @@ async def server(setup: Setup) -> Verdict:
             f"CouchDB at {where} refuses the consumer's user or password: events wait in the queue.",
             f"Set COUCHDB_CONSUMER_USER and COUCHDB_CONSUMER_PASSWORD for all services, and run {INIT}.",
         )
-    if answer.status_code != 200 or "userCtx" not in answer.text:
+    if answer.status_code != 200 or "AuthSession" not in answer.cookies:
         return wrong(
             f"Something else than CouchDB answers at {where} (HTTP {answer.status_code}).",
             "Set COUCHDB_HOST and COUCHDB_PORT.",

@@ -196,7 +196,7 @@ async def streaming(setup: Setup) -> Verdict:
     if slot is None:
         return wrong(
             f"The primary has no replication slot {SLOT}: the replica cannot follow, or not for long.",
-            f"As the owner on the primary: SELECT pg_create_physical_replication_slot('{SLOT}').",
+            "Restart the replica: it makes the slot again and copies the primary anew.",
         )
     if slot["wal_status"] == "lost":
         return wrong(
