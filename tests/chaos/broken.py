@@ -73,7 +73,8 @@ class _AcknowledgesFirst(AcknowledgesFirst):
     """Takes its time between the two, so that a kill at random falls there."""
 
     async def _store(self, events: Sequence[Event]) -> dict[str, Verdict]:
-        await asyncio.sleep(0.05)
+        if events:
+            await asyncio.sleep(0.3)
         return await super()._store(events)
 
 

@@ -112,7 +112,7 @@ async def test_control_a_kill_loses_what_was_let_go_too_early(build: BuildChain,
         await open_loans(chain, api.address, book, 10)
         service = chain.relay if "relay" in broken else chain.consumer
         async with paying(chain, [api.address], book, pause=0.01):
-            await kill_often(service, chance, KILLS_IN_CONTROLS, 0.2, 0.6)
+            await kill_often(service, chance, KILLS_IN_CONTROLS, 0.8, 1.6)  # started, connected, and at work
         await chain.come_to_rest()
         lost = [one for one in await oracle.findings(chain, book) if one.endswith("is no document")]
         print(f"{KILLS_IN_CONTROLS} kills lost {len(lost)} of {len(book.acknowledged)} payments")
