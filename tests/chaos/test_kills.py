@@ -151,7 +151,7 @@ async def test_killed_workers_of_a_deployed_api_are_replaced(chain: Chain, tmp_p
         async with paying(chain, [address], book):
             for number in range(1, KILLS_OF_WORKERS + 1):
                 accepted = len(book.acknowledged)
-                await eventually(lambda: len(book.acknowledged) > accepted, 20.0)  # noqa: B023 - awaited before the loop goes on - awaited at once
+                await eventually(lambda: len(book.acknowledged) > accepted, 20.0)  # noqa: B023 - awaited before the loop goes on
                 os.kill(chance.choice(workers_of(master)), signal.SIGKILL)
                 await eventually(lambda: master.output().count(SERVING) == 2 + number, 30.0)  # noqa: B023 - awaited before the loop goes on
         await oracle.check(chain, book)

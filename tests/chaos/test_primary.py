@@ -105,7 +105,7 @@ async def test_a_restart_of_the_primary_costs_no_acknowledged_payment(chain: Cha
         async with paying(chain, [api.address for api in apis], book), editing(editors):
             for _ in range(2 * SCALE):
                 accepted = len(book.acknowledged)
-                await eventually(lambda: len(book.acknowledged) > accepted + 20, 20.0)  # noqa: B023 - awaited before the loop goes on - awaited at once
+                await eventually(lambda: len(book.acknowledged) > accepted + 20, 20.0)  # noqa: B023 - awaited before the loop goes on
                 await chain.servers.stop("postgres-primary")
                 await chain.servers.start("postgres-primary")
                 back = monotonic()
