@@ -1,10 +1,23 @@
 """Terms: the defaults of the product STANDARD, and several refusals at once."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
-from backend_api.domain.terms import Bucket, Frequency, FrequencyUnit, OpeningFee, Terms, TermsRefused, check_terms
+from backend_api.domain.schedule import schedule
+from backend_api.domain.terms import (
+    Bucket,
+    BusinessDays,
+    Frequency,
+    FrequencyUnit,
+    OpeningFee,
+    Terms,
+    TermsRefused,
+    VatBase,
+    VatMode,
+    check_terms,
+)
 
 AGREED = {
     "amount": Decimal(10000),
@@ -32,6 +45,7 @@ def test_the_defaults_are_those_of_the_standard_product() -> None:
         "grace_interest_payment": "0",
         "interest_free_periods": "0",
         "month_end": "last_day",
+        "business_days": "none",
         "vat_rate": "0.16",
         "vat_mode": "on_top",
         "vat_base": "nominal",
@@ -41,6 +55,7 @@ def test_the_defaults_are_those_of_the_standard_product() -> None:
         "early_days": "10",
         "rounding": "half_up",
         "installment_multiple": "None",
+        "portfolio": "consumer",
     }
 
 
@@ -83,3 +98,33 @@ def test_vat_may_be_a_bucket_of_its_own_anywhere(waterfall: tuple[str, ...]) -> 
 def test_a_waterfall_leaves_nothing_out_and_repeats_nothing(waterfall: tuple[str, ...]) -> None:
     with pytest.raises(TermsRefused):
         check_terms(Terms(**AGREED, waterfall=tuple(map(Bucket, waterfall))))  # type: ignore[arg-type]  # of four kinds
+
+
+def test_only_an_agreed_due_date_on_a_holiday_is_put_off() -> None:
+    saturday = date(2026, 2, 14)
+    agreed = Terms(
+        amount=Decimal(1000),
+        interest_rate=Decimal("0.36"),
+        installments=1,
+        disbursed_on=date(2026, 1, 14),
+        business_days=BusinessDays.FOLLOWING,
+    )
+    assert agreed.in_time_until(saturday) == date(2026, 2, 16)
+    assert agreed.in_time_until(date(2026, 2, 13)) == date(2026, 2, 13)
+    assert replace(agreed, business_days=BusinessDays.NONE).in_time_until(saturday) == saturday
+    assert schedule(agreed) == schedule(replace(agreed, business_days=BusinessDays.NONE)), "the schedule is the same"
+
+
+@pytest.mark.parametrize("vat_mode", VatMode)
+def test_vat_on_real_interest_is_not_offered(vat_mode: VatMode) -> None:
+    terms = Terms(
+        amount=Decimal(1000),
+        interest_rate=Decimal("0.36"),
+        installments=12,
+        disbursed_on=date(2026, 1, 15),
+        vat_base=VatBase.REAL,
+        vat_mode=vat_mode,
+    )
+    with pytest.raises(TermsRefused) as refused:
+        schedule(terms)
+    assert [(one.field, one.code) for one in refused.value.refusals] == [("vat_base", "vat_base_not_offered")]

@@ -1,4 +1,4 @@
-"""Where a payment goes: over the parts of one loan, and over the loans of a client. No cent is lost or invented."""
+"""Where a client's payment goes: over the loans. Over the parts of a loan the account spreads it. No cent is lost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from backend_api.domain.account import Position, Split
 from backend_api.domain.errors import (
     DetailLoanNotOwing,
     DetailRepeated,
@@ -19,10 +18,15 @@ from backend_api.domain.money import ZERO, format_money
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """What is owed of one loan. `payoff` is all of it today; `owed_since`, then `folio`, say which is paid first."""
+    """What is owed of one loan: `due` can be demanded now, `most` is all that a payment may be today.
+
+    `owed_since` is the due date of the oldest unpaid installment, or of the next one; with `folio` it says which loan
+    is paid first.
+    """
 
     loan_id: UUID
-    payoff: Decimal
+    due: Decimal
+    most: Decimal
     owed_since: date
     folio: int
 
@@ -35,23 +39,10 @@ class Share:
     amount: Decimal
 
 
-def allocate_to_loan(position: Position, amount: Decimal, on: date) -> Split:
-    """How a payment of `amount` with value date `on` splits over what is owed of a loan in `position`.
-
-    In a principal-only loan all of it is principal. Raises MoneyNotPositive, PaymentExceedsDebt (more than the payoff
-    is refused, not kept), and ValueError when the position is of another day.
-    """
-    if position.on != on:
-        raise ValueError("the position is not of the payment's value date")
-    _refuse_nothing(amount)
-    _refuse_excess(amount, position.payoff_amount)
-    return Split(principal=amount)
-
-
 def distribute(amount: Decimal, debts: Sequence[Debt]) -> list[Share]:
-    """Spread a payment over loans, owed longest first, each in full before the next one.
+    """Spread a payment over loans: what is due first, owed longest first, and then the rest in the same order.
 
-    The shares add up to `amount` and none is larger than its loan's payoff; loans that get nothing are left out.
+    The shares add up to `amount` and none is larger than its loan's `most`; loans that get nothing are left out.
     Raises MoneyNotPositive, PaymentExceedsDebt when it is more than all debts together.
     """
     _refuse_nothing(amount)
@@ -66,15 +57,15 @@ def distribute_explicit(amount: Decimal, details: Sequence[Share], debts: Sequen
     DetailsExceedAmount, DetailRepeated, DetailLoanNotOwing, PaymentExceedsDebt (with `loan_id`) for a detail.
     """
     _refuse_nothing(amount)
-    payoffs = {debt.loan_id: debt.payoff for debt in debts}
+    most = {debt.loan_id: debt.most for debt in debts}
     fixed: dict[UUID, Decimal] = {}
     for detail in details:
         if detail.loan_id in fixed:
             raise DetailRepeated(loan_id=str(detail.loan_id))
-        if detail.loan_id not in payoffs:
+        if detail.loan_id not in most:
             raise DetailLoanNotOwing(loan_id=str(detail.loan_id))
         _refuse_nothing(detail.amount)
-        _refuse_excess(detail.amount, payoffs[detail.loan_id], loan_id=str(detail.loan_id))
+        _refuse_excess(detail.amount, most[detail.loan_id], loan_id=str(detail.loan_id))
         fixed[detail.loan_id] = detail.amount
     named = sum(fixed.values(), ZERO)
     if named > amount:
@@ -84,18 +75,18 @@ def distribute_explicit(amount: Decimal, details: Sequence[Share], debts: Sequen
 
 
 def _spread(rest: Decimal, fixed: dict[UUID, Decimal], debts: Sequence[Debt]) -> list[Share]:
-    shares = []
-    for debt in sorted(debts, key=lambda debt: (debt.owed_since, debt.folio)):
-        named = fixed.get(debt.loan_id, ZERO)
-        added = min(rest, debt.payoff - named)
-        rest -= added
-        if named + added > ZERO:
-            shares.append(Share(debt.loan_id, named + added))
-    return shares
+    ordered = sorted(debts, key=lambda debt: (debt.owed_since, debt.folio))
+    shares = {debt.loan_id: fixed.get(debt.loan_id, ZERO) for debt in ordered}
+    for limits in ({debt.loan_id: debt.due for debt in ordered}, {debt.loan_id: debt.most for debt in ordered}):
+        for loan_id, limit in limits.items():
+            added = min(rest, max(limit - shares[loan_id], ZERO))
+            shares[loan_id] += added
+            rest -= added
+    return [Share(loan_id, amount) for loan_id, amount in shares.items() if amount]
 
 
 def _total(debts: Sequence[Debt]) -> Decimal:
-    return sum((debt.payoff for debt in debts), ZERO)
+    return sum((debt.most for debt in debts), ZERO)
 
 
 def _refuse_nothing(amount: Decimal) -> None:

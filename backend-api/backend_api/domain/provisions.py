@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from backend_api.domain.rounding import EXACT, Rounding
+from backend_api.domain.terms import Portfolio
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Band:
 class ProvisionTable:
     """The bands of one portfolio, from day 0 on, in order. A change is a new version; old ones stay."""
 
-    portfolio: str
+    portfolio: Portfolio
     version: int
     bands: tuple[Band, ...]
 
@@ -35,24 +36,30 @@ class ProvisionTable:
         return reached[-1].rate
 
 
-def _table(portfolio: str, *rows: tuple[int, str]) -> ProvisionTable:
+def _table(portfolio: Portfolio, *rows: tuple[int, str]) -> ProvisionTable:
     return ProvisionTable(portfolio, 1, tuple(Band(first, Decimal(percent) / 100) for first, percent in rows))
 
 
 CONSUMER = _table(
-    "consumer", (0, "1"), (1, "4"), (8, "15"), (31, "30"), (61, "50"), (91, "75"), (121, "90"), (181, "100")
+    Portfolio.CONSUMER, (0, "1"), (1, "4"), (8, "15"), (31, "30"), (61, "50"), (91, "75"), (121, "90"), (181, "100")
 )
 CONSUMER_MARGINAL_ZONE = _table(
-    "consumer, marginal zone", (0, "1"), (8, "4"), (31, "30"), (61, "60"), (91, "80"), (121, "90"), (181, "100")
+    Portfolio.CONSUMER_MARGINAL_ZONE, (0, "1"), (8, "4"), (31, "30"), (61, "60"), (91, "80"), (121, "90"), (181, "100")
 )
-MICROCREDIT = _table("microcredit", (0, "1"), (8, "5"), (31, "20"), (61, "40"), (90, "70"), (121, "100"))
+MICROCREDIT = _table(Portfolio.MICROCREDIT, (0, "1"), (8, "5"), (31, "20"), (61, "40"), (90, "70"), (121, "100"))
 MICROCREDIT_MARGINAL_ZONE = _table(
-    "microcredit, marginal zone", (0, "1"), (8, "2.5"), (31, "20"), (61, "50"), (90, "80"), (121, "100")
+    Portfolio.MICROCREDIT_MARGINAL_ZONE, (0, "1"), (8, "2.5"), (31, "20"), (61, "50"), (90, "80"), (121, "100")
 )
 HOUSING = _table(
-    "housing", (0, "0.35"), (1, "1.05"), (31, "2.45"), (61, "8.75"), (90, "17.5"), (121, "33.25"), (151, "34.3"),
-    (181, "70"), (1461, "100"),
+    Portfolio.HOUSING, (0, "0.35"), (1, "1.05"), (31, "2.45"), (61, "8.75"), (90, "17.5"), (121, "33.25"),
+    (151, "34.3"), (181, "70"), (1461, "100"),
 )  # fmt: skip
+
+TABLES = {
+    table.portfolio: table
+    for table in (CONSUMER, CONSUMER_MARGINAL_ZONE, MICROCREDIT, MICROCREDIT_MARGINAL_ZONE, HOUSING)
+}
+"""The table of every portfolio, in its newest version."""
 
 
 def provision(table: ProvisionTable, balance: Decimal, days: int) -> Decimal:

@@ -34,7 +34,11 @@ SMOOTHING_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Installment:
-    """One row of a schedule, in whole cents, no part negative. `balance` is the principal outstanding after it."""
+    """One row of a schedule, in whole cents, no part negative. `balance` is the principal outstanding after it.
+
+    `earned` is the interest that arises in its period; `interest` what falls due with it, which a grace, or an
+    installment too small for a long month, may put off.
+    """
 
     number: int
     due_on: date
@@ -43,6 +47,7 @@ class Installment:
     vat: Decimal
     fees: Decimal
     balance: Decimal
+    earned: Decimal
 
     @property
     def total(self) -> Decimal:
@@ -66,6 +71,7 @@ class _Part(NamedTuple):
 
     principal: Decimal
     interest: Decimal
+    earned: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class _Task:
 
 _InterestAt = Callable[[int, Decimal], Decimal]
 """The interest of the row at an index, given the principal outstanding in it."""
-_Split = Callable[[Decimal, Decimal], tuple[_Part, Decimal]]
+_Split = Callable[[Decimal, Decimal], tuple[tuple[Decimal, Decimal], Decimal]]
 """What a row pays of an outstanding principal and an interest, and the interest that it leaves for the next row."""
 
 
@@ -235,18 +241,18 @@ def _principal_split(task: _Task) -> _Split:
         share = task.terms.rounding.cents(task.balance / task.paying)
         if share > CENT and share * (task.paying - 1) >= task.balance:
             share -= CENT
-    return lambda balance, interest: (_Part(min(share, balance), interest), ZERO)
+    return lambda balance, interest: ((min(share, balance), interest), ZERO)
 
 
 def _at_level(task: _Task, level: Decimal, interest_at: _InterestAt) -> list[_Part]:
     """Rows of `level` each. Interest beyond it (a long month of a slow loan) waits for the next row and bears none."""
     most_interest = (level / task.inside).quantize(CENT, ROUND_FLOOR)
 
-    def split(balance: Decimal, interest: Decimal) -> tuple[_Part, Decimal]:
+    def split(balance: Decimal, interest: Decimal) -> tuple[tuple[Decimal, Decimal], Decimal]:
         room = level - task.charge(interest)
         if room >= ZERO:
-            return _Part(min(room, balance), interest), ZERO
-        return _Part(ZERO, most_interest), interest - most_interest
+            return (min(room, balance), interest), ZERO
+        return (ZERO, most_interest), interest - most_interest
 
     return _repay(task, interest_at, split)
 
@@ -257,16 +263,16 @@ def _repay(task: _Task, interest_at: _InterestAt, split: _Split) -> list[_Part]:
     balance, waiting = task.balance, ZERO
     last = len(task.rest) - 1
     for index, period in enumerate(task.rest):
-        interest = waiting + interest_at(index, balance)
-        waiting = ZERO
+        earned = interest_at(index, balance)
+        interest, waiting = waiting + earned, ZERO
         if index == last:
-            part = _Part(balance, interest)
+            principal = balance
         elif period.number <= task.terms.grace_principal:
-            part = _Part(ZERO, interest)
+            principal = ZERO
         else:
-            part, waiting = split(balance, interest)
-        balance -= part.principal
-        parts.append(part)
+            (principal, interest), waiting = split(balance, interest)
+        balance -= principal
+        parts.append(_Part(principal, interest, earned))
     return parts
 
 
@@ -280,7 +286,7 @@ def _rows(task: _Task, parts: Sequence[_Part]) -> tuple[Installment, ...]:
         if period.number <= task.terms.grace_interest_payment:
             interest, deferred = ZERO, interest
         vat = vat_on(interest, task.terms.vat_rate, task.terms.rounding)
-        row = Installment(period.number, period.due_on, part.principal, interest, vat, ZERO, balance)
+        row = Installment(period.number, period.due_on, part.principal, interest, vat, ZERO, balance, part.earned)
         if row.total > MAX_MONEY:
             raise TermsRefused(
                 Refusal("amount", "installment_out_of_range", f"No installment is larger than {MAX_MONEY}.")
@@ -349,7 +355,8 @@ def _along_exact_balances(task: _Task, level: Decimal, interest_at: _InterestAt)
         if period.number > task.terms.grace_principal:
             exact = exact * (1 + rate * length.days / length.year) - level
         after = ZERO if period is task.rest[-1] else min(task.terms.rounding.cents(exact), balance)
-        parts.append(_Part(balance - after, interest_at(index, balance)))
+        interest = interest_at(index, balance)
+        parts.append(_Part(balance - after, interest, interest))
         balance = after
     return parts
 

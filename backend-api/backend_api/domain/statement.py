@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from backend_api.domain.account import MovementKind, Split, effect
+from backend_api.domain.account import MovementKind, Split
 from backend_api.domain.money import ZERO
 
 
@@ -25,22 +25,30 @@ class StatementLine:
     loan_id: UUID
     kind: MovementKind
     split: Split
+    undoes: bool = False
     reference: str | None = None
 
     @property
     def charge(self) -> Decimal:
-        """What the movement added to the debt, or zero."""
-        return self.split.total if effect(self.kind) > 0 else ZERO
+        """What the movement added to the principal owed, or zero."""
+        return self.split.principal if principal_effect(self.kind, undoes=self.undoes) > 0 else ZERO
 
     @property
     def credit(self) -> Decimal:
-        """What the movement took off the debt, or zero."""
-        return self.split.total if effect(self.kind) < 0 else ZERO
+        """What the movement took off the principal owed, or zero."""
+        return self.split.principal if principal_effect(self.kind, undoes=self.undoes) < 0 else ZERO
+
+
+def principal_effect(kind: MovementKind, *, undoes: bool) -> int:
+    """+1 when a movement adds to the principal owed, -1 when it takes off it, 0 when the loan has left the books."""
+    if kind is MovementKind.RECOVERY:
+        return 0
+    return 1 if kind.raises_debt is not undoes else -1
 
 
 @dataclass(frozen=True, slots=True)
 class RunningLine:
-    """A line and what was owed after it."""
+    """A line and the principal owed after it."""
 
     line: StatementLine
     balance: Decimal

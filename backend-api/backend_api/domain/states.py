@@ -13,10 +13,11 @@ class ClientStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """A refused payment is recorded too, with its reason."""
+    """A refused payment is recorded too, with its reason. A reversed one was registered; its row stays as it was."""
 
     REGISTERED = "REGISTERED"
     REJECTED = "REJECTED"
+    REVERSED = "REVERSED"
 
 
 class LoanStatus(StrEnum):
@@ -72,6 +73,9 @@ TRANSITIONS: dict[tuple[LoanStatus, LoanEvent], LoanStatus] = {
 
 OWING = frozenset({LoanStatus.ACTIVE, LoanStatus.DEFAULTED})
 """Loans that are owed now: they take payments and make up a client's total debt."""
+
+PAYABLE = OWING | {LoanStatus.WRITTEN_OFF}
+"""Loans that take a payment when it is meant for them; on one that is written off it is a recovery."""
 
 OPEN = OWING | {LoanStatus.PENDING}
 """Loans that count against the credit line and keep a client from being deleted."""

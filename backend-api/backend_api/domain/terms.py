@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from backend_api.domain.business_days import business_day_from
 from backend_api.domain.dates import MAX_DATE, MIN_DATE
 from backend_api.domain.daycount import DayCount
 from backend_api.domain.errors import DomainError
@@ -64,6 +65,17 @@ class MonthEnd(StrEnum):
     NEXT_MONTH_FIRST = "next_month_first"
 
 
+class BusinessDays(StrEnum):
+    """What becomes of an installment that falls due on a day on which banks are closed.
+
+    `none`: nothing, every day counts. `following`: it is paid in time on the next business day too (LTOSF 18 Bis 4, of
+    consumer credit). Due dates, amounts and ordinary interest are the same in both.
+    """
+
+    NONE = "none"
+    FOLLOWING = "following"
+
+
 class VatMode(StrEnum):
     """VAT is added to the installment, or the level installment contains it."""
 
@@ -72,7 +84,10 @@ class VatMode(StrEnum):
 
 
 class VatBase(StrEnum):
-    """VAT on the interest charged, or on what of it exceeds inflation (Ley del IVA 18-A)."""
+    """VAT on the interest charged, or on what of it exceeds inflation (Ley del IVA 18-A).
+
+    The second one needs the inflation of each period, an index that is not kept here: such terms are refused.
+    """
 
     NOMINAL = "nominal"
     REAL = "real"
@@ -93,6 +108,19 @@ class Bucket(StrEnum):
     MORATORY = "moratory"
     INTEREST = "interest"
     PRINCIPAL = "principal"
+
+
+class Portfolio(StrEnum):
+    """By which table a loan is provided for: the regulator's kinds of portfolio, each in and out of a marginal zone.
+
+    Commercial loans are missing: their table is one of probabilities of default, which was not found.
+    """
+
+    CONSUMER = "consumer"
+    CONSUMER_MARGINAL_ZONE = "consumer_marginal_zone"
+    MICROCREDIT = "microcredit"
+    MICROCREDIT_MARGINAL_ZONE = "microcredit_marginal_zone"
+    HOUSING = "housing"
 
 
 class ExcessPolicy(StrEnum):
@@ -149,6 +177,7 @@ class Terms:
     grace_interest_payment: int = 0
     interest_free_periods: int = 0
     month_end: MonthEnd = MonthEnd.LAST_DAY
+    business_days: BusinessDays = BusinessDays.NONE
     vat_rate: Decimal = Decimal("0.16")
     vat_mode: VatMode = VatMode.ON_TOP
     vat_base: VatBase = VatBase.NOMINAL
@@ -160,6 +189,11 @@ class Terms:
     early_days: int = 10
     rounding: Rounding = Rounding.HALF_UP
     installment_multiple: Decimal | None = None
+    portfolio: Portfolio = Portfolio.CONSUMER
+
+    def in_time_until(self, due_on: date) -> date:
+        """The last day on which what falls due on `due_on` is paid in time; being late is counted from it."""
+        return due_on if self.business_days is BusinessDays.NONE else business_day_from(due_on)
 
     @property
     def yearly_moratory_rate(self) -> Decimal:
@@ -239,6 +273,8 @@ def _refusals(terms: Terms) -> Iterator[Refusal]:
     yield from _fees(terms)
     if terms.vat_mode is VatMode.INSIDE_TOTAL:
         yield from _vat_inside(terms)
+    if terms.vat_base is VatBase.REAL:
+        yield Refusal("vat_base", "vat_base_not_offered", "VAT is on nominal interest: no index of inflation is kept.")
     if not _is_waterfall(terms.waterfall):
         yield Refusal(
             "waterfall",
@@ -318,10 +354,6 @@ def _vat_inside(terms: Terms) -> Iterator[Refusal]:
             "grace_interest_payment",
             "vat_inside_not_level",
             "VAT inside the total excludes a grace on interest payment.",
-        )
-    if terms.vat_base is VatBase.REAL:
-        yield Refusal(
-            "vat_base", "vat_inside_not_nominal", "VAT inside the total is solved in advance, so on nominal interest."
         )
 
 
