@@ -1,0 +1,1 @@
+"""Loan products: the terms that loans copy."""
