@@ -1,0 +1,1 @@
+"""Approvals: above an amount a second person decides."""
