@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from backend_api import logs
+from backend_api.approvals import endpoints as approvals
 from backend_api.auth.endpoints import router as auth
 from backend_api.auth.tokens import Tokens
 from backend_api.cache.clients import SCRIPTS, ClientCache
@@ -25,13 +26,19 @@ from backend_api.http.edge import Edge
 from backend_api.http.resources import Resources
 from backend_api.http.signing import Signer
 from backend_api.http.turns import Turns
+from backend_api.ledger.endpoints import router as ledger
+from backend_api.loans import approvable as approvable_loans
 from backend_api.loans.endpoints import router as loans
 from backend_api.outbox.wake import Wake
+from backend_api.payments import approvable as approvable_payments
 from backend_api.payments.endpoints import router as payments
+from backend_api.portfolio.endpoints import router as portfolio
+from backend_api.products.endpoints import router as products
 from backend_api.reads import Reads
 from backend_api.settings import Settings
 
 HOT = frozenset({"getClient", "payLoan"})
+APPROVABLE = {**approvable_loans.USE_CASES, **approvable_payments.USE_CASES}
 
 
 class Welcome(BaseModel):
@@ -110,7 +117,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     # Flat: FastAPI matches an included router twice per level, a quarter of a cached read (measured). Routes are tried
     # in order, so the two hot paths stand in front.
-    routes = [route for router in (clients, payments, loans, auth) for route in router.routes]
+    decisions = approvals.router_for(APPROVABLE, approvable_loans.CONFLICTS)
+    routers = (clients, payments, loans, decisions, products, portfolio, ledger, auth)
+    routes = [route for router in routers for route in router.routes]
     app.router.routes[:0] = sorted(routes, key=lambda route: getattr(route, "operation_id", None) not in HOT)
     app.include_router(health.router)
     app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")

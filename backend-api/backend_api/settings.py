@@ -1,11 +1,16 @@
-"""Every setting of the API, the relay and the command line, read from the environment once at start-up."""
+"""Every setting of the API, the relay, the worker and the command line, read from the environment once at start-up."""
 
+from datetime import time
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from backend_api.domain.errors import MoneyMalformed
+from backend_api.domain.money import parse_money
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused outside development, see below
 DEVELOPMENT_PASSWORDS = frozenset(
@@ -37,6 +42,20 @@ class AnonymousLookup(StrEnum):
     OFF = "off"
     MASKED = "masked"
     FULL = "full"
+
+
+def _limit(value: object) -> object:
+    """Pesos as they are written everywhere; empty is not set. Raises ValueError for anything else."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_money(value) if value else None
+    except MoneyMalformed as error:
+        raise ValueError(error.message) from error
+
+
+Limit = Annotated[Decimal | None, BeforeValidator(_limit)]
+"""An amount of pesos above which something is so; None is never."""
 
 
 class Settings(BaseSettings):
@@ -92,18 +111,44 @@ class Settings(BaseSettings):
     rfc_strict: bool = False
     anonymous_client_lookup: AnonymousLookup = AnonymousLookup.MASKED
     business_time_zone: str = "America/Mexico_City"
+    end_of_day_at: Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "00:05"
+    """From when on the worker closes the day before, in the business time zone; `never` leaves it to the operator."""
 
     writer_connections: Annotated[int, Field(ge=1, le=64)] = 6
     """Connections to the primary for writes, per worker; 4 to 8 are best on two cores (measured)."""
     reader_connections: Annotated[int, Field(ge=1, le=64)] = 6
     """Connections for reads, per worker and server."""
+    backdating_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """How far before the business date a payment may be dated."""
+    approve_activation_above: Limit = None
+    """Above these amounts a second person has to agree; unset, nobody is asked."""
+    approve_reversal_above: Limit = None
+    approve_write_off_above: Limit = None
+    approve_waiver_above: Limit = None
+    approve_restructure_above: Limit = None
     cache_ttl_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Hard bound on how long a view may be answered from Redis."""
+
+    lender_name: str = "SOFIPO de desarrollo, S.A. de C.V., S.F.P."
+    """Who issues account statements, with the legal form. These defaults are those of a lender that does not exist."""
+    lender_address: str = "Calle de los Libros 1, Col. Centro, 06000 Ciudad de México"
+    une_phone: str = "55 5555 0100"
+    une_email: str = "une@example.com"
+    une_address: str = "Calle de los Libros 1, Col. Centro, 06000 Ciudad de México"
+    """The lender's unit for clients (Unidad Especializada de Atención a Usuarios), which takes their claims."""
+    condusef_phone: str = "800 999 8080 y 55 5340 0999"
+    condusef_email: str = "asesoria@condusef.gob.mx"
+    condusef_site: str = "www.condusef.gob.mx"
 
     @property
     def zone(self) -> ZoneInfo:
         """Time zone in which business dates are reckoned."""
         return ZoneInfo(self.business_time_zone)
+
+    @property
+    def closes_days_at(self) -> time | None:
+        """From when on the worker closes the day before; None when it does not."""
+        return None if self.end_of_day_at == "never" else time.fromisoformat(self.end_of_day_at)
 
     @property
     def is_development(self) -> bool:

@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import AsyncIterator
-from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -17,7 +16,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from backend_api.db.pools import Connection
-from backend_api.domain.account import Movement, MovementKind, Split, Terms, position
 from backend_api.domain.ledger import CHART
 from backend_api.http.resources import Resources
 from backend_api.models import metadata
@@ -28,10 +26,21 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.builders import CLIENTS, get, new_client, new_loan, pay
+from tests.support.replays import replayed
 
-INSERT_ONLY = ["events", "payments", "loan_movements", "ledger_entries", "postings"]
+INSERT_ONLY = [
+    "events", "payments", "loan_movements", "ledger_entries", "postings", "loan_product_versions", "daily_totals",
+    "ledger_periods",
+]  # fmt: skip
 ENTRY = """
-INSERT INTO ledger_entries (id, kind, posted_on, sequence, created_at) VALUES ($1, 'PAYMENT', '2026-01-01', 1, now())
+INSERT INTO ledger_entries (id, kind, product, posted_on, sequence, created_at)
+VALUES ($1, 'PAYMENT', 'STANDARD', '2026-01-01', 1, now())
+"""
+APPROVAL = """
+INSERT INTO approvals (id, kind, status, client_id, target_id, amount, request, maker, requested_at, expires_at)
+SELECT gen_random_uuid(), 'WAIVER', 'PENDING', client_id, id, 5, '{}', (SELECT id FROM users LIMIT 1), now(),
+       now() + interval '7 days'
+  FROM loans WHERE id = $1
 """
 POSTINGS = "INSERT INTO postings SELECT $1, n, a, m FROM unnest($2::int[], $3::text[], $4::numeric[]) AS p (n, a, m)"
 
@@ -46,10 +55,14 @@ async def transaction(app_role: Connection) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def money(api: httpx2.AsyncClient) -> dict[str, Any]:
-    """A loan with a payment, so that every table of money has rows."""
+async def money(api: httpx2.AsyncClient, owner: Connection) -> dict[str, Any]:
+    """A loan with a payment, an approval and the totals of a day, so that every table of money has rows."""
     loan = await new_loan(api)
     await pay(api, loan["id"], "5")
+    await owner.execute(APPROVAL, UUID(loan["id"]))
+    await owner.execute(
+        "INSERT INTO daily_totals VALUES ('1970-01-01', '1101', 'STANDARD', 0, 0) ON CONFLICT DO NOTHING"
+    )
     return loan
 
 
@@ -104,7 +117,13 @@ async def test_rows_of_money_and_events_are_never_changed(
     role: str, table: str, change: str, money: dict[str, Any], owner: Connection, app_role: Connection
 ) -> None:
     connection = {"owner": owner, "app_role": app_role}[role]
-    column = {"postings": "account"}.get(table, "sequence")
+    columns = {
+        "postings": "account",
+        "loan_product_versions": "version",
+        "daily_totals": "debit",
+        "ledger_periods": "period",
+    }
+    column = columns.get(table, "sequence")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(change.format(table, column=column))
 
@@ -233,17 +252,7 @@ async def test_snapshot_movements_ledger_and_statement_tell_the_same_story(
     loans = await owner.fetch("SELECT * FROM loans WHERE client_id = $1", client_id)
     total = Decimal(0)
     for loan in loans:
-        rows = await owner.fetch("SELECT * FROM loan_movements WHERE loan_id = $1", loan["id"])
-        movements = [
-            Movement(
-                MovementKind(row["kind"]), row["value_date"], row["sequence"],
-                Split(row["principal"], row["interest"], row["vat"], row["fees"], row["moratory"]),
-            )
-            for row in rows
-        ]  # fmt: skip
-        terms = Terms(loan["amount"], loan["interest_rate"], loan["term_months"], loan["disbursed_on"])
-        replayed = position(terms, movements, date(2200, 1, 1))
-        assert replayed.current_balance == loan["current_balance"]
+        await replayed(owner, loan["id"])
         assert (loan["status"] == "PAID_OFF") == (loan["current_balance"] == 0)
         total += loan["current_balance"]
     balance = await get(api, f"{CLIENTS}/{client_id}/balance")

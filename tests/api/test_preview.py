@@ -21,8 +21,9 @@ from backend_api.domain.terms import (
     VatMode,
 )
 from backend_api.http.resources import Resources
-from backend_api.loans.preview import PreviewIn, PreviewOut, TermsImpossible
+from backend_api.loans.preview import PreviewIn, PreviewOut
 from backend_api.loans.preview import preview as preview_of
+from backend_api.products.terms import TermsImpossible
 from backend_api.settings import Settings
 from fastapi import FastAPI
 from hypothesis import given
@@ -193,7 +194,7 @@ async def test_a_term_in_months_is_a_number_of_monthly_installments(api: httpx2.
             "/grace_interest_payment",
             "vat_inside_not_level",
         ),
-        ({"vat_mode": "inside_total", "vat_base": "real"}, "/vat_base", "vat_inside_not_nominal"),
+        ({"vat_base": "real"}, "/vat_base", "vat_base_not_offered"),
         ({"moratory_rate": "20.5"}, "/moratory_rate", "moratory_rate_out_of_range"),
         ({"opening_fee": {"rate": "1.1"}}, "/opening_fee/rate", "opening_fee_rate_out_of_range"),
         ({"opening_fee": {"rate": "0.1", "flat": "1"}}, "/opening_fee", "opening_fee_twice"),
@@ -290,7 +291,7 @@ wild_terms = st.fixed_dictionaries(
 @given(wild_terms)
 def test_any_terms_are_answered_or_refused(wild: dict[str, Any]) -> None:
     try:
-        found = PreviewOut.model_validate_json(preview_of(PreviewIn.model_validate(wild), date(2026, 1, 31)))
+        found = PreviewOut.model_validate_json(preview_of(PreviewIn.model_validate(wild), None, date(2026, 1, 31)))
     except TermsImpossible:
         return
     assert found.installments[-1].balance == 0

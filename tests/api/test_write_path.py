@@ -192,8 +192,8 @@ async def test_control_a_commit_in_a_dependency_answers_200_although_it_fails(
     @naive.post("/pay")
     async def pay_naively(database: Annotated[asyncpg.Connection, Depends(connection)]) -> str:
         await database.execute(
-            "INSERT INTO ledger_entries (id, kind, posted_on, sequence, created_at) "
-            "VALUES (gen_random_uuid(), 'PAYMENT', '2026-01-01', 1, now())"
+            "INSERT INTO ledger_entries (id, kind, product, posted_on, sequence, created_at) "
+            "VALUES (gen_random_uuid(), 'PAYMENT', 'STANDARD', '2026-01-01', 1, now())"
         )
         return "paid"
 

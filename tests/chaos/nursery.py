@@ -14,6 +14,7 @@ from tests.support.processes import ROOT, _environment
 from tests.support.waiting import eventually
 
 RELAY = "backend_api.cli.commands:relay"
+WORKER = "backend_api.cli.commands:worker"
 CONSUMER = "event_consumer.__main__:main"
 API = "tests.chaos.zygote:api"
 

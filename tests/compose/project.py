@@ -16,7 +16,8 @@ COMPOSE = shlex.split(os.environ.get("COMPOSE", "docker compose"))
 DOCKER = shlex.split(os.environ.get("DOCKER", "docker"))
 FILES = ("docker-compose.yml", "tests/compose/published.yml")
 SERVICES = (
-    "postgres-primary", "postgres-replica", "redis", "rabbitmq", "couchdb", "backend-api", "relay", "event-consumer",
+    "postgres-primary", "postgres-replica", "redis", "rabbitmq", "couchdb", "backend-api", "relay", "worker",
+    "event-consumer",
 )  # fmt: skip
 ONCE = ("check-settings", "migrate", "couchdb-init")
 """These do their work and end."""

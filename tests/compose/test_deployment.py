@@ -15,7 +15,7 @@ from tests.compose.project import ONCE, SERVICES, CommandError, Container, docke
 from tests.e2e.test_readme import DEVELOPMENT_ADDRESS, readme_calls
 from tests.support.waiting import eventually
 
-OURS = ("backend-api", "relay", "event-consumer", "migrate", "check-settings", "couchdb-init")
+OURS = ("backend-api", "relay", "worker", "event-consumer", "migrate", "check-settings", "couchdb-init")
 WRITABLE = {"rabbitmq", "couchdb"}
 """Their images write their configuration into their own file system when they start."""
 RUN_AS_ROOT = {"couchdb"}

@@ -17,7 +17,7 @@ from tests.compose.project import SERVICES, Container
 from tests.support.waiting import eventually
 
 NEEDED_FOR_PAYMENTS = {"postgres-primary", "backend-api"}
-DOUBLED = ("backend-api", "event-consumer", "relay")
+DOUBLED = ("backend-api", "event-consumer", "relay", "worker")
 LEADER = """
 SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid)
  WHERE locktype = 'advisory' AND granted AND objid = $1
@@ -84,8 +84,9 @@ async def test_a_killed_container_costs_nothing(
 @pytest.mark.parametrize(
     ("service", "process", "restarts"),
     [("backend-api", "spawn_main", 0), ("backend-api", "bin/uvicorn", 1), ("relay", "bin/sofipo", 1),
+     ("worker", "bin/sofipo", 1),
      ("event-consumer", "bin/event-consumer", 1)],
-    ids=["worker of the API", "parent of the workers", "relay", "consumer"],
+    ids=["worker of the API", "parent of the workers", "relay", "worker", "consumer"],
 )  # fmt: skip
 async def test_a_killed_process_is_replaced(
     deployment: Deployment, record: Record, report: Report, service: str, process: str, restarts: int
@@ -126,7 +127,7 @@ async def test_a_lost_replica_is_made_anew(deployment: Deployment, record: Recor
 
 @pytest.fixture
 async def doubled(deployment: Deployment) -> AsyncIterator[None]:
-    """Two APIs, two relays and two consumers; one of each afterwards."""
+    """Two APIs, relays, workers and consumers; one of each afterwards."""
     port = int(deployment.project.environment["API_PORT"])
     scale = [part for service in DOUBLED for part in ("--scale", f"{service}=2")]
     await deployment.project.compose("up", "-d", *scale, API_PORT=f"{port}-{port + 1}")

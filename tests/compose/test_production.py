@@ -18,6 +18,7 @@ REFUSED_BY = {
     "migrate": BACKEND,
     "backend-api": BACKEND,
     "relay": BACKEND,
+    "worker": BACKEND,
     "event-consumer": {"RABBITMQ_DEFAULT_PASS", "COUCHDB_CONSUMER_PASSWORD"},
 }
 pytestmark = pytest.mark.timeout(600)

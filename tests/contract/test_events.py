@@ -8,14 +8,19 @@ from uuid import UUID
 
 import orjson
 import pytest
+from backend_api.approvals import events as approval_events
 from backend_api.auth import events as user_events
 from backend_api.auth.permissions import Role
 from backend_api.clients import events as client_events
+from backend_api.domain.account import Split
 from backend_api.domain.states import ClientStatus, LoanStatus
+from backend_api.ledger import events as ledger_events
 from backend_api.loans import events as loan_events
 from backend_api.outbox import envelope
 from backend_api.outbox.record import Fact, Origin, seal
 from backend_api.payments import events as payment_events
+from backend_api.portfolio import events as portfolio_events
+from backend_api.products import events as product_events
 
 from tests.support import golden
 
@@ -29,6 +34,52 @@ def _loan(payload: Payload, **more: Any) -> Payload:
 
 def _closed(payload: Payload, _: UUID) -> Fact:
     return loan_events.loan_closed(UUID(payload["loan_id"]), UUID(payload["client_id"]), LoanStatus(payload["status"]))
+
+
+def _changed(before: LoanStatus) -> Callable[[Payload, UUID], Fact]:
+    def fact(payload: Payload, _: UUID) -> Fact:
+        loan, client = UUID(payload["loan_id"]), UUID(payload["client_id"])
+        return loan_events.loan_changed(loan, client, before, LoanStatus(payload["status"]))
+
+    return fact
+
+
+def _fee_waived(payload: Payload, entity: UUID) -> Fact:
+    split = Split(**{part: Decimal(payload[part]) for part in ("interest", "vat", "fees", "moratory")})
+    return loan_events.fee_waived(UUID(payload["loan_id"]), UUID(payload["client_id"]), entity, split)
+
+
+def _fee_charged(payload: Payload, entity: UUID) -> Fact:
+    split = Split(fees=Decimal(payload["amount"]), vat=Decimal(payload["vat"]))
+    return loan_events.fee_charged(UUID(payload["loan_id"]), UUID(payload["client_id"]), entity, split)
+
+
+def _written_off(payload: Payload, _: UUID) -> Fact:
+    principal, total = Decimal(payload["principal"]), Decimal(payload["total"])
+    split = Split(principal=principal, interest=total - principal)
+    return loan_events.loan_written_off(UUID(payload["loan_id"]), UUID(payload["client_id"]), split)
+
+
+def _recovered(payload: Payload, _: UUID) -> Fact:
+    split = Split(principal=Decimal(payload["amount"]))
+    return loan_events.loan_recovered(UUID(payload["loan_id"]), UUID(payload["client_id"]), split)
+
+
+def _loan_updated(payload: Payload, entity: UUID) -> Fact:
+    return loan_events.loan_updated(entity, UUID(payload["client_id"]), payload["changed"][::-1])
+
+
+def _restructured(payload: Payload, entity: UUID) -> Fact:
+    return loan_events.loan_restructured(entity, UUID(payload["client_id"]), UUID(payload["new_loan_id"]))
+
+
+def _undone(payload: Payload, _: UUID) -> Fact:
+    return loan_events.disbursement_undone(UUID(payload["loan_id"]), UUID(payload["client_id"]))
+
+
+def _payment_reversed(payload: Payload, entity: UUID) -> Fact:
+    loans, day = [UUID(loan) for loan in payload["loan_ids"]], date.fromisoformat(payload["value_date"])
+    return payment_events.payment_reversed(entity, loans, Decimal(payload["amount"]), day)
 
 
 def _status_changed(payload: Payload, _: UUID) -> Fact:
@@ -68,6 +119,37 @@ def _payment_rejected(payload: Payload, entity: UUID) -> Fact:
     return payment_events.payment_rejected(entity, loans, Decimal(payload["amount"]), day, payload["reason"])
 
 
+def _product_created(payload: Payload, entity: UUID) -> Fact:
+    return product_events.product_created(entity, payload["code"], payload["fields"][::-1])
+
+
+def _product_updated(payload: Payload, entity: UUID) -> Fact:
+    return product_events.product_updated(entity, payload["code"], payload["version"], payload["changed"][::-1])
+
+
+def _product_retired(payload: Payload, entity: UUID) -> Fact:
+    return product_events.product_retired(entity, payload["code"], payload["version"])
+
+
+def _installment_overdue(payload: Payload, entity: UUID) -> Fact:
+    client, due_on = UUID(payload["client_id"]), date.fromisoformat(payload["due_on"])
+    return portfolio_events.installment_overdue(entity, client, payload["number"], due_on)
+
+
+def _day_closed(payload: Payload, entity: UUID) -> Fact:
+    totals = {name: value for name, value in payload.items() if name != "business_date"}
+    return portfolio_events.day_closed(entity, date.fromisoformat(payload["business_date"]), totals)
+
+
+def _period_closed(payload: Payload, entity: UUID) -> Fact:
+    return ledger_events.period_closed(entity, payload["period"], date.fromisoformat(payload["ends_on"]))
+
+
+def _approval(payload: Payload, entity: UUID) -> dict[str, Any]:
+    ids = {name: UUID(payload[name]) for name in ("client_id", "target_id")}
+    return {"id": entity, "kind": payload["kind"], "amount": Decimal(payload["amount"]), **ids}
+
+
 FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "client_created": _created,
     "client_updated": lambda payload, entity: client_events.client_updated(entity, payload["changed"][::-1]),
@@ -75,12 +157,33 @@ FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "client_reactivated": _status_changed,
     "client_deleted": lambda _, entity: client_events.client_deleted(entity),
     "loan_created": _loan_created,
+    "loan_updated": _loan_updated,
     "loan_activated": _loan_activated,
     "loan_rejected": _closed,
     "loan_cancelled": _closed,
-    "loan_paid_off": _closed,
+    "loan_paid_off": _changed(LoanStatus.ACTIVE),
+    "loan_reopened": _changed(LoanStatus.PAID_OFF),
+    "loan_cured": _changed(LoanStatus.DEFAULTED),
+    "loan_defaulted": _changed(LoanStatus.ACTIVE),
+    "installment_overdue": _installment_overdue,
+    "day_closed": _day_closed,
+    "period_closed": _period_closed,
+    "loan_written_off": _written_off,
+    "loan_restructured": _restructured,
+    "loan_recovered": _recovered,
+    "loan_disbursement_undone": _undone,
+    "fee_charged": _fee_charged,
+    "fee_waived": _fee_waived,
+    "payment_reversed": _payment_reversed,
     "payment_registered": _payment_registered,
     "payment_rejected": _payment_rejected,
+    "approval_requested": lambda payload, entity: approval_events.approval_requested(_approval(payload, entity)),
+    "approval_granted": lambda payload, entity: approval_events.approval_granted(_approval(payload, entity)),
+    "approval_refused": lambda payload, entity: approval_events.approval_refused(_approval(payload, entity)),
+    "approval_expired": lambda payload, entity: approval_events.approval_expired(_approval(payload, entity)),
+    "product_created": _product_created,
+    "product_updated": _product_updated,
+    "product_retired": _product_retired,
     "user_created": lambda payload, entity: user_events.user_created(entity, Role(payload["role"])),
 }
 

@@ -2,10 +2,19 @@
 
 import copy
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from backend_api.domain.account import Movement, MovementKind, replay
+from backend_api.domain.provisions import CONSUMER, provision
+from backend_api.domain.term_sheet import terms_of
+from backend_api.http import examples
+from backend_api.loans.schemas import PAYOFF_EXAMPLE, SCHEDULE_EXAMPLE, TERMS_EXAMPLE
+from backend_api.portfolio.schemas import FIGURES_EXAMPLE, SUMMARY_EXAMPLE
 
 from tests.support import openapi_export
 from tests.support.openapi_changes import breaking_changes
@@ -27,6 +36,27 @@ def test_no_break_of_the_promise_is_undecided(of_code: Json) -> None:
 def test_the_exported_document_is_the_one_of_the_code(of_code: Json) -> None:
     written = (openapi_export.ROOT / DOCUMENT).read_text("utf-8")
     assert written == text(of_code), "run `make openapi`"
+
+
+def test_the_figures_of_the_examples_are_those_of_the_engine() -> None:
+    paid = Movement(UUID(int=1), MovementKind.PAYMENT, date.fromisoformat(examples.TODAY), 2, Decimal("2500.00"))
+    account, _ = replay(terms_of(TERMS_EXAMPLE, paid.value_date), [paid])
+    first, [shown] = account.rows[0], SCHEDULE_EXAMPLE["installments"]
+    assert (shown["due_on"], shown["principal"]) == (str(first.due_on), str(first.principal))
+    assert (shown["interest"], shown["vat"]) == (str(first.interest.net), str(first.interest.vat))
+    assert shown["total"] == shown["open"] == str(first.open)
+
+    quote = account.position(date.fromisoformat(PAYOFF_EXAMPLE["on"]))
+    for name in ("principal", "interest", "vat", "payoff_amount", "next_due_total"):
+        assert PAYOFF_EXAMPLE[name] == str(getattr(quote, name)), name
+    assert PAYOFF_EXAMPLE["next_due_on"] == str(quote.next_due_on)
+
+    late = account.position(date.fromisoformat(SUMMARY_EXAMPLE["on"]))
+    for name in ("principal", "interest", "moratory"):
+        assert FIGURES_EXAMPLE[name] == str(getattr(late, name)), name
+    balance = late.principal + late.interest + late.moratory
+    assert FIGURES_EXAMPLE["balance"] == FIGURES_EXAMPLE["buckets"]["0-30"]["balance"] == str(balance)
+    assert FIGURES_EXAMPLE["provisions"] == str(provision(CONSUMER, balance, late.days_past_due))
 
 
 # The rules are shown on a document of their own, so that they hold still while the API grows.

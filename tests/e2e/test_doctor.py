@@ -29,7 +29,8 @@ from event_consumer.topology import Topology, declare, policy
 
 from tests.chaos import chain as chains
 from tests.chaos.chain import DATABASE, Chain
-from tests.chaos.nursery import Nursery
+from tests.chaos.nursery import WORKER, Nursery, Service
+from tests.support.builders import new_loan
 from tests.support.postgres import connect_as_owner
 from tests.support.processes import ROOT, free_port, run_command, try_command
 from tests.support.waiting import eventually
@@ -46,6 +47,7 @@ class House:
     """The running services, and what the doctor says of them."""
 
     chain: Chain
+    worker: Service
     environment: dict[str, str]
     findings: dict[str, doctor.Finding] = field(default_factory=dict)
 
@@ -84,15 +86,23 @@ class House:
 
 @pytest.fixture(scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """API, relay and consumer over a fresh database."""
+    """API, relay, worker and consumer over a fresh database with a loan."""
     nursery = Nursery()
     try:
         async with chains.template() as template, AsyncExitStack() as stack:
             chain = await stack.enter_async_context(chains.chain(template, nursery, tmp_path_factory.mktemp("doctor")))
             await chain.start()
             api = await stack.enter_async_context(chain.api())
+            # Days are closed by nobody: these tests put them out of order.
+            settings = {**chain.relay.environment, "END_OF_DAY_AT": "never"}
+            worker = Service(nursery, WORKER, chain.folder / "worker.log", settings)
+            await worker.start()
+            stack.push_async_callback(worker.kill)
+            async with api.client(chain.token()) as client:
+                await new_loan(client)
             yield House(
                 chain,
+                worker,
                 {
                     "ENVIRONMENT": "development",
                     "POSTGRES_DB": chain.settings.postgres_db,
@@ -231,7 +241,7 @@ async def test_an_empty_database_is_named_once(house: House) -> None:
     server = await connect_as_owner(chains.stack_settings())
     await server.execute(f"CREATE DATABASE {name}")
     try:
-        waiting = dict.fromkeys(("business date", "relay", "outbox"), NOT_CHECKED)
+        waiting = dict.fromkeys(("business date", "end of day", "worker", "relay", "outbox"), NOT_CHECKED)
         await house.expect({"migrations": WRONG, **waiting}, environment={"POSTGRES_DB": name})
         _assert_named(house, {"migrations": ("has no schema", "sofipo init")})
     finally:
@@ -306,12 +316,39 @@ async def books_that_are_ahead(house: House) -> AsyncIterator[None]:
     await house.chain.owner.execute("UPDATE business_day SET business_date = business_date - 2")
 
 
-@names(business_date=("No business day is open", "sofipo init"), api=("cannot work", "the finding about primary"))
+@names(
+    "end of day",
+    business_date=("No business day is open", "sofipo init"),
+    api=("cannot work", "the finding about primary"),
+)
 async def books_that_were_never_opened(house: House) -> AsyncIterator[None]:
     day = await house.chain.owner.fetchrow("DELETE FROM business_day RETURNING business_date, opened_at")
     assert day is not None
     yield
     await house.chain.owner.execute("INSERT INTO business_day VALUES (true, $1, $2)", *day)
+
+
+@names(end_of_day=("3 days behind", "close them with `sofipo eod`"))
+async def days_that_nobody_closed(house: House) -> AsyncIterator[None]:
+    await _post_entries_earlier(house, 3)
+    yield
+    await _post_entries_earlier(house, -3)
+
+
+@names(worker=("No worker runs: nobody closes days", "docker compose up -d worker"))
+async def no_worker(house: House) -> AsyncIterator[None]:
+    await house.worker.stop()
+    yield
+    await house.worker.start()
+
+
+@names(worker=("The worker hangs", "Restart it"))
+async def a_worker_that_hangs(house: House) -> AsyncIterator[None]:
+    os.kill(house.worker.pid, signal.SIGSTOP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_checks, "HEARTBEAT_SECONDS", 3.0)  # of five, so that they are not waited for
+        yield
+    os.kill(house.worker.pid, signal.SIGCONT)
 
 
 @names("api", replication_lag=("more than 1 s", "disk or the network"))
@@ -516,6 +553,27 @@ async def test_a_day_that_was_not_closed_yet_is_a_warning(house: House) -> None:
         await house.chain.owner.execute("UPDATE business_day SET business_date = business_date + 1")
 
 
+async def test_a_day_that_was_over_a_moment_ago_is_a_warning(house: House) -> None:
+    await _post_entries_earlier(house, 1)
+    try:
+        await house.expect({"end of day": WARNING})
+        assert "1 day behind" in house.findings["end of day"].sentence
+    finally:
+        await _post_entries_earlier(house, -1)
+
+
+async def test_a_loan_that_an_end_of_day_could_not_look_at_is_a_warning(house: House) -> None:
+    owner = house.chain.owner
+    failed = "INSERT INTO day_close_failures SELECT $1, id, 'KeyError', now() FROM loans RETURNING loan_id"
+    loan = await owner.fetchval(failed, business_date(utc_now(), house.chain.settings.zone))
+    try:
+        await house.expect({"end of day": WARNING})
+        assert f"could not look at 1 loans: {loan}" in house.findings["end of day"].sentence
+        assert "day_close_failures" in house.findings["end of day"].remedy
+    finally:
+        await owner.execute("DELETE FROM day_close_failures")
+
+
 async def test_a_clock_that_goes_wrong_is_named(house: House) -> None:
     now, ahead = utc_now(), timedelta(seconds=90)
     zone = house.chain.settings.zone
@@ -575,6 +633,13 @@ def test_both_services_mean_the_same_queue() -> None:
     assert (topology.exchange, topology.queue, topology.binding, topology.parked_queue) == (
         broker.EXCHANGE, broker.QUEUE, broker_checks.BINDING, broker.PARKED_QUEUE,
     )  # fmt: skip
+
+
+async def _post_entries_earlier(house: House, days: int) -> None:
+    async with house.chain.owner.transaction():
+        await house.chain.owner.execute("ALTER TABLE ledger_entries DISABLE TRIGGER insert_only")
+        await house.chain.owner.execute("UPDATE ledger_entries SET posted_on = posted_on - $1::int", days)
+        await house.chain.owner.execute("ALTER TABLE ledger_entries ENABLE TRIGGER insert_only")
 
 
 async def _put_into_outbox(house: House, parked_at: str, reason: str) -> None:

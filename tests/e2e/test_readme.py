@@ -18,6 +18,8 @@ README = "README.md"
 TEXT = (ROOT / README).read_text("utf-8")
 CALLS = "tests/e2e/test_readme.py runs: the five calls"
 ANSWERS = "tests/e2e/test_readme.py compares: the answers"
+LIFE = "tests/e2e/test_readme.py runs: the life of a loan"
+LIFE_ANSWERS = "tests/e2e/test_readme.py compares: the life of a loan"
 DEVELOPMENT_ADDRESS = "http://127.0.0.1:8000"
 # Inline commands that need what a test of the suite does not have; where they are run instead.
 ELSEWHERE = {"docker compose up --build -d": "tests/compose/test_deployment.py"}
@@ -28,8 +30,8 @@ def readme_calls() -> str:
     return block(README, CALLS)
 
 
-async def test_the_five_calls_answer_what_the_readme_says(pipeline: Pipeline, tmp_path: Path) -> None:
-    script = readme_calls()
+async def test_the_calls_answer_what_the_readme_says(pipeline: Pipeline, tmp_path: Path) -> None:
+    script = readme_calls() + block(README, LIFE)
     assert DEVELOPMENT_ADDRESS in script
     process = await asyncio.create_subprocess_exec(
         "bash", "-euo", "pipefail", "-c", script.replace(DEVELOPMENT_ADDRESS, pipeline.address),
@@ -78,5 +80,6 @@ async def test_an_address_answers(pipeline: Pipeline, url: str) -> None:
 
 def _pattern() -> str:
     """The answers as they are shown, one behind the other, as a pattern: … stands for anything."""
-    shown = "".join(re.sub(r"^(\d\. |\s+)", "", line) for line in block(README, ANSWERS).splitlines())
+    lines = (block(README, ANSWERS) + block(README, LIFE_ANSWERS)).splitlines()
+    shown = "".join(re.sub(r"^(\d\. |\s+)", "", line) for line in lines)
     return re.escape(shown).replace("…", ".*?")

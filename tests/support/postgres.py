@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 BUSINESS_TABLES = (
     "clients", "loans", "payments", "loan_movements", "ledger_entries", "postings", "events", "outbox",
-    "idempotency_keys", "users",
+    "idempotency_keys", "users", "loan_products", "loan_product_versions",
 )  # fmt: skip
 
 

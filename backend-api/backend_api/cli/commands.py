@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -22,11 +23,14 @@ from pydantic import ValidationError
 from backend_api import logs
 from backend_api.app import create_app, open_resources, utc_now
 from backend_api.cli import doctor as examination
-from backend_api.cli import initialise, relay_health
+from backend_api.cli import eod as end_of_day
+from backend_api.cli import initialise, relay_health, worker_health
 from backend_api.db.pools import Connection, connect
+from backend_api.domain.errors import DomainError
 from backend_api.outbox import broker, parked
 from backend_api.relay import app as relay_app
 from backend_api.settings import Environment, Settings
+from backend_api.worker import app as worker_app
 
 app = typer.Typer(
     name="sofipo",
@@ -49,14 +53,39 @@ SERVER = (
 
 @app.command()
 def init() -> None:
-    """Bring the schema up to date, open the business day and, in development, create the user admin."""
+    """Bring the schema and what is in it up to date, open the business day and, in development, create the user admin.
+
+    Safe to repeat, also after it was cut off.
+    """
     settings = Settings()
+    initialise.migrate(initialise.BEFORE_ADOPTION)
+    if adopted := _run(initialise.adopt_loans(settings)):
+        typer.echo(f"loans of the version before: {adopted} worked out")
     initialise.migrate()
     typer.echo("schema: up to date")
     typer.echo(f"business date: {_run(initialise.open_business_day(settings))}")
     if settings.is_development:
         created = _run(initialise.create_development_user(settings))
         typer.echo(f"user {initialise.DEVELOPMENT_USER}: {'created' if created else 'exists'}")
+
+
+@app.command()
+def eod(
+    date: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Close days up to and with this one; by default all before today."),
+    ] = None,
+) -> None:
+    """Close business dates: tell what is overdue, book accruals and provisions. Safe to repeat after any failure.
+
+    Exit code 1 when a loan could not be looked at: it is named, the others are done, and the next run tries it again.
+    """
+    settings = Settings()
+    logs.configure(settings.log_level)
+    outcome = _run(end_of_day.close_days(settings, date.date() if date else None))
+    typer.echo(end_of_day.sentence(outcome))
+    if outcome.failed:
+        raise typer.Exit(1)
 
 
 @app.command("check-settings")
@@ -78,6 +107,21 @@ def relay() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
     _run(_relay(settings))
+
+
+@app.command()
+def worker() -> None:
+    """Close days, let approvals expire and delete old stored answers by the clock until stopped; several may run."""
+    settings = Settings()
+    logs.configure(settings.log_level)
+    _run(_worker(settings))
+
+
+@app.command("worker-alive")
+def worker_alive() -> None:
+    """Exit code 0 when a worker on this host is at work, 1 otherwise: the worker's health check."""
+    if complaint := _run(_with_connection(Settings(), worker_health.complaint)):
+        sys.exit(complaint)
 
 
 @app.command()
@@ -149,11 +193,23 @@ def replay_parked(
 
 
 async def _relay(settings: Settings) -> None:
+    stop = _told_to_stop()
+    async with open_resources(settings) as resources:
+        await relay_app.run(settings, stop, resources.cache.announce)
+
+
+async def _worker(settings: Settings) -> None:
+    stop = _told_to_stop()
+    async with open_resources(settings) as resources:
+        await worker_app.run(resources, stop)
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the signals that ask a process to end."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_resources(settings) as resources:
-        await relay_app.run(settings, stop, resources.cache.announce)
+    return stop
 
 
 @asynccontextmanager
@@ -185,5 +241,7 @@ def main() -> None:
         app()
     except ValidationError as error:
         sys.exit("\n".join(_sentence(dict(problem)) for problem in error.errors()))
+    except DomainError as refusal:
+        sys.exit(refusal.message)
     except (OSError, asyncpg.PostgresError, aio_pika.exceptions.AMQPError, CommandError) as error:
         sys.exit(f"{type(error).__name__}: {error}. Is the stack up, and do the settings name it (`.env.example`)?")

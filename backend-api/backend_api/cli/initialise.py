@@ -1,7 +1,10 @@
 """What a database needs before anything can run: schema, business date, and in development somebody to sign in."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -13,12 +16,17 @@ from backend_api.app import open_resources, utc_now
 from backend_api.auth import service as auth
 from backend_api.auth.passwords import hash_password
 from backend_api.auth.permissions import Role
+from backend_api.cli.eod import Told
+from backend_api.db.pools import Connection
 from backend_api.domain.dates import business_date
 from backend_api.http import context
 from backend_api.http.write import carry_out
+from backend_api.loans.adoption import NotAllAdopted, adopt
 from backend_api.outbox.record import Origin
 from backend_api.settings import Settings
 
+BEFORE_ADOPTION = "20261121_approvals"
+"""The last version of the schema that does not demand an account of every loan."""
 DEVELOPMENT_USER = "admin"
 DEVELOPMENT_PASSWORD = "string"  # noqa: S105 - documented, and created in development only
 
@@ -38,25 +46,27 @@ def alembic_configuration() -> Config:
     return Config(os.environ.get("ALEMBIC_CONFIG", str(default)))
 
 
-def migrate() -> None:
-    """Bring the schema to the newest version."""
-    command.upgrade(alembic_configuration(), "head")
+def migrate(revision: str = "head") -> None:
+    """Bring the schema to the newest version, or to this one if it is not there yet."""
+    command.upgrade(alembic_configuration(), revision)
+
+
+async def adopt_loans(settings: Settings) -> int:
+    """Work out the loans of the version before; how many it were. Raises `NotAllAdopted`."""
+    async with _as_owner(settings) as owner:
+        opened = await owner.fetchval("SELECT max(business_date) FROM business_day")
+        today = business_date(utc_now(), settings.zone)
+        adopted = await adopt(owner, max(today, opened or today), partial(Told(), "loans worked out"))
+    if adopted.failed:
+        raise NotAllAdopted(adopted.failed)
+    return adopted.done
 
 
 async def open_business_day(settings: Settings) -> date:
     """Open the current calendar day, unless the books are there already or ahead; as the owner of the schema."""
-    connection = await asyncpg.connect(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        user=settings.postgres_user,
-        password=settings.postgres_password.get_secret_value(),
-        database=settings.postgres_db,
-    )
-    try:
-        await connection.execute(MOVE_TO_TODAY, business_date(utc_now(), settings.zone))
-        today: date = await connection.fetchval("SELECT business_date FROM business_day")
-    finally:
-        await connection.close()
+    async with _as_owner(settings) as owner:
+        await owner.execute(MOVE_TO_TODAY, business_date(utc_now(), settings.zone))
+        today: date = await owner.fetchval("SELECT business_date FROM business_day")
     return today
 
 
@@ -70,3 +80,18 @@ async def create_development_user(settings: Settings) -> bool:
         except auth.UsernameTaken:
             return False
     return True
+
+
+@asynccontextmanager
+async def _as_owner(settings: Settings) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value(),
+        database=settings.postgres_db,
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()

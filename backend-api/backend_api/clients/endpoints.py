@@ -1,5 +1,8 @@
 """Clients: a table of contents."""
 
+import asyncio
+from datetime import date
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -21,6 +24,10 @@ from backend_api.clients.schemas import (
     ClientOut,
     ClientPatch,
 )
+from backend_api.clients.statement.document import Lender, StatementTooLong
+from backend_api.clients.statement.gather import document
+from backend_api.clients.statement.page import CONTENT_SECURITY_POLICY, html
+from backend_api.clients.statement.printing import Printer, PrintingFailed
 from backend_api.domain.errors import RfcInvalid
 from backend_api.domain.identifiers import normalise_rfc
 from backend_api.domain.states import ClientStatus
@@ -33,6 +40,22 @@ from backend_api.http.strict import Day, StrictRoute, Text
 from backend_api.http.views import answer, answer_model
 from backend_api.models import clients
 from backend_api.settings import AnonymousLookup
+
+PRINTER = Printer()
+
+
+class StatementForm(StrEnum):
+    """In what form an account statement is answered."""
+
+    JSON = "json"
+    HTML = "html"
+    PDF = "pdf"
+
+    @property
+    def media_type(self) -> str:
+        """Its name in `Accept`."""
+        return f"text/{self}" if self is StatementForm.HTML else f"application/{self}"
+
 
 router = APIRouter(prefix="/api/v1/clients", tags=["Clients"], route_class=StrictRoute)
 
@@ -189,7 +212,10 @@ async def get_balance(request: Request, client_id: UUID, principal: CanRead) -> 
     "/{client_id}/account-statement",
     response_model=AccountStatement,
     responses=examples.refusals(
-        FieldRefused("query:from", "period_reversed", "The period ends before it begins."), views.PeriodTooLong()
+        FieldRefused("query:from", "period_reversed", "The period ends before it begins."),
+        views.PeriodTooLong(),
+        StatementTooLong(),
+        PrintingFailed(),
     ),
     operation_id="getAccountStatement",
     summary="Account statement of a period",
@@ -202,10 +228,17 @@ async def get_account_statement(
         Day | None, Query(alias="from", description="First day; the month's first by default.")
     ] = None,
     period_to: Annotated[Day | None, Query(alias="to", description="Last day; today by default.")] = None,
+    form: Annotated[StatementForm | None, Query(alias="format", description="What `Accept` says by default.")] = None,
 ) -> Response:
-    """Movements by posting date with running balances; opening + charges - credits = closing."""
+    """Movements by posting date with running principal; opening + charges - credits = closing.
+
+    As JSON, or as the statement for the client, in Spanish: HTML or PDF.
+    """
     reads = resources_of(request).reads
     start, end = views.period(period_from, period_to, await reads.business_date())
+    form = form or _accepted(request.headers.get("accept", ""))
+    if form is not StatementForm.JSON:
+        return await _printed(request, principal, client_id, (start, end), form)
     result = await reads.find(
         reader_of(request, principal),
         lambda connection: views.account_statement(connection, client_id, start, end),
@@ -213,6 +246,35 @@ async def get_account_statement(
     if result is None:
         raise NotFound
     return answer_model(request, result)
+
+
+async def _printed(
+    request: Request, principal: Principal, client_id: UUID, period: tuple[date, date], form: StatementForm
+) -> Response:
+    resources = resources_of(request)
+    rows = await resources.reads.find(
+        reader_of(request, principal), lambda connection: views.statement_rows(connection, client_id, period[1])
+    )
+    if rows is None:
+        raise NotFound
+    made = await asyncio.to_thread(document, rows, *period, Lender.of(resources.settings))
+    headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+    if form is StatementForm.HTML:
+        page = await asyncio.to_thread(html, made)
+        return Response(page, 200, headers | {"Content-Security-Policy": CONTENT_SECURITY_POLICY}, "text/html")
+    name = f"estado-de-cuenta-{period[0]}-{period[1]}.pdf"
+    headers |= {"Content-Disposition": f'inline; filename="{name}"'}
+    return Response(await PRINTER.pdf(made), 200, headers, "application/pdf")
+
+
+def _accepted(accept: str) -> StatementForm:
+    """The form that `Accept` names first; JSON unless it names another."""
+    for part in accept.split(","):
+        media_type = part.partition(";")[0].strip().lower()
+        for form in StatementForm:
+            if media_type == form.media_type:
+                return form
+    return StatementForm.JSON
 
 
 def _uuid(text: str) -> UUID | None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend_api.db.pools import Connection
 from backend_api.domain.states import OPEN
 from backend_api.http.pagination import Paging
-from backend_api.models import clients, loan_movements, loans, payments
+from backend_api.models import clients, loan_movements, loan_products, loans, payments
 
 TAKEN = """
 SELECT (SELECT business_date FROM business_day) AS today,
@@ -70,6 +70,8 @@ async def debts(connection: AsyncConnection, client_id: UUID) -> Sequence[Any]:
             loans.c.term_months,
             loans.c.disbursed_on,
             loans.c.current_balance,
+            loans.c.terms,
+            loans.c.account,
         )
         .select_from(clients.outerjoin(loans, loans.c.client_id == clients.c.id))
         .where(clients.c.id == client_id, LIVE)
@@ -79,12 +81,13 @@ async def debts(connection: AsyncConnection, client_id: UUID) -> Sequence[Any]:
 
 
 async def opening_movements(connection: AsyncConnection, client_id: UUID, before: date) -> Sequence[Any]:
-    """Totals of each kind of movement posted before a day."""
+    """The principal that each kind of movement, done and undone, moved before a day."""
+    undoes = loan_movements.c.undoes_id.is_not(None).label("undoes")
     statement = (
-        select(loan_movements.c.kind, func.sum(loan_movements.c.amount).label("amount"))
+        select(loan_movements.c.kind, undoes, func.sum(loan_movements.c.principal).label("principal"))
         .join(loans, loans.c.id == loan_movements.c.loan_id)
         .where(loans.c.client_id == client_id, loan_movements.c.posted_on < before)
-        .group_by(loan_movements.c.kind)
+        .group_by(loan_movements.c.kind, undoes)
     )
     return (await connection.execute(statement)).all()
 
@@ -100,5 +103,29 @@ async def statement_movements(
         .where(loans.c.client_id == client_id, loan_movements.c.posted_on.between(period_from, period_to))
         .order_by(loan_movements.c.posted_on, loan_movements.c.sequence, loan_movements.c.loan_id)
         .limit(limit)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def statement_loans(connection: AsyncConnection, client_id: UUID, until: date) -> Sequence[Any]:
+    """The loans that were disbursed by a day, with the names of their products."""
+    statement = (
+        select(
+            loans.c.id, loans.c.folio, loans.c.terms, loans.c.disbursed_on, loan_products.c.name.label("product_name")
+        )
+        .join(loan_products, loan_products.c.code == loans.c.product)
+        .where(loans.c.client_id == client_id, loans.c.disbursed_on <= until)
+        .order_by(loans.c.folio)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def known_movements(connection: AsyncConnection, client_id: UUID, until: date) -> Sequence[Any]:
+    """All movements of a client's loans posted by a day, with their payments' references, in one statement."""
+    statement = (
+        select(loan_movements, payments.c.reference)
+        .join(loans, loans.c.id == loan_movements.c.loan_id)
+        .outerjoin(payments, payments.c.id == loan_movements.c.payment_id)
+        .where(loans.c.client_id == client_id, loan_movements.c.posted_on <= until)
     )
     return (await connection.execute(statement)).all()

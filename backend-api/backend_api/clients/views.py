@@ -18,15 +18,16 @@ from backend_api.clients.schemas import (
     StatementLineOut,
 )
 from backend_api.clients.service import RECORD_VIEW, STAFF
-from backend_api.domain.account import MovementKind, Split, effect
+from backend_api.clients.statement.gather import Gathered
+from backend_api.domain.account import MovementKind, Split
 from backend_api.domain.errors import DomainError
 from backend_api.domain.identifiers import initials, mask_rfc
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import StatementLine, statement
+from backend_api.domain.statement import StatementLine, principal_effect, statement
 from backend_api.domain.states import OPEN, OWING, LoanStatus
 from backend_api.http import etag
 from backend_api.http.problems import FieldRefused
-from backend_api.ledger.position import position_of
+from backend_api.ledger.state import account_of
 from backend_api.reads import Build, Built
 from backend_api.settings import AnonymousLookup
 
@@ -104,7 +105,7 @@ def _balance(client_id: UUID, rows: Any, today: date) -> Balance:
     parts = []
     for row in loans:
         owing = LoanStatus(row.status) in OWING
-        payoff = position_of(row, today).payoff_amount if owing else ZERO
+        payoff = _payoff(row, today) if owing else ZERO
         total += payoff
         parts.append(
             LoanBalance(
@@ -125,6 +126,10 @@ def _balance(client_id: UUID, rows: Any, today: date) -> Balance:
         available_credit=None if limit is None else max(ZERO, limit - used),
         loans=parts,
     )
+
+
+def _payoff(loan: Any, today: date) -> Decimal:
+    return account_of(loan.terms, loan.disbursed_on, loan.account).position(today).payoff_amount
 
 
 class PeriodTooLong(DomainError):
@@ -154,7 +159,7 @@ async def account_statement(
         return None
     opening = sum(
         (
-            effect(MovementKind(row.kind)) * row.amount
+            principal_effect(MovementKind(row.kind), undoes=row.undoes) * row.principal
             for row in await queries.opening_movements(connection, client_id, start)
         ),
         ZERO,
@@ -170,6 +175,7 @@ async def account_statement(
             loan_id=row.loan_id,
             kind=MovementKind(row.kind),
             split=Split(row.principal, row.interest, row.vat, row.fees, row.moratory),
+            undoes=row.undoes_id is not None,
             reference=row.reference,
         )
         for row in rows
@@ -197,3 +203,12 @@ async def account_statement(
             for running in result.lines
         ],
     )
+
+
+async def statement_rows(connection: AsyncConnection, client_id: UUID, end: date) -> Gathered | None:
+    """What the printed statement of a period that ends on a day is made of; None for an unknown client."""
+    client = await queries.record(connection, client_id=client_id)
+    if client is None:
+        return None
+    found = await queries.statement_loans(connection, client_id, end)
+    return Gathered(client, found, await queries.known_movements(connection, client_id, end))

@@ -32,6 +32,11 @@ KEEP = """
 INSERT INTO idempotency_keys (principal, key, fingerprint, status, headers, body, aggregate_id, sequence, created_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING true
 """
+# By the places of the rows: nothing ever moves them, and the index by time finds the oldest at once.
+FORGET = """
+DELETE FROM idempotency_keys
+ WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2))
+"""
 
 
 class KeyReused(DomainError):
@@ -126,3 +131,9 @@ async def find(connection: Connection, key: Key) -> Stored | None:
 async def keep(connection: Connection, key: Key, stored: Stored, at: datetime) -> bool:
     """Store the answer of a request that changed nothing. False: a twin was first."""
     return bool(await connection.fetchval(KEEP, *key.row(stored, at).values()))
+
+
+async def forget(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete up to `limit` answers that were stored before an instant, the oldest first; how many it were."""
+    status = await connection.execute(FORGET, before, limit)
+    return int(status.rpartition(" ")[2])

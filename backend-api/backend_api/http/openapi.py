@@ -14,8 +14,10 @@ from backend_api.http.problems import Busy, FieldError, FieldRefused, NotFound, 
 
 ANONYMOUS = frozenset({"signIn"})
 OPTIONAL = frozenset({"getClient"})
-PLAIN = frozenset({"whoAmI", "previewLoan"})
-"""For everybody who is signed in; they store nothing and read nothing that they could be behind of."""
+CALCULATIONS = frozenset({"previewLoan"})
+"""Posted because their terms need a body; they store nothing."""
+PLAIN = CALCULATIONS | {"whoAmI"}
+"""For everybody who is signed in."""
 IDEMPOTENT_METHODS = frozenset({"post", "patch", "put", "delete"})
 
 DESCRIPTION = """\
@@ -26,7 +28,11 @@ TAGS = {
     "Auth": "Sign in and find out who is signed in.",
     "Clients": "The people and companies who borrow: their records, what they owe, their statements.",
     "Loans": "Granting, activating, rejecting and cancelling loans, and what moved on them.",
+    "Products": "The terms that loans copy, in versions, and the limits within which loans are granted.",
     "Payments": "Money that came in: on one loan, or spread over a client's loans.",
+    "Approvals": "What is above the configured amounts waits for a second person.",
+    "Portfolio": "What is owed, how late it is, and what is reserved for it.",
+    "Ledger": "Double entry: accounts, entries, closed months.",
     "System": "What this is and how it is.",
 }
 REFUSALS = {
@@ -117,8 +123,9 @@ def _add_security_and_headers(method: str, operation: Json) -> None:
     if name in ANONYMOUS:
         return
     operation["security"] = [{"bearer": []}, {}] if name in OPTIONAL else [{"bearer": []}]
-    if name not in PLAIN:
-        shared = IDEMPOTENCY_KEY if method in IDEMPOTENT_METHODS else CONSISTENCY_TOKEN
+    if name != "whoAmI":
+        stores = method in IDEMPOTENT_METHODS and name not in CALCULATIONS
+        shared = IDEMPOTENCY_KEY if stores else CONSISTENCY_TOKEN
         operation.setdefault("parameters", []).append(shared)
 
 

@@ -193,3 +193,5 @@ Text = Annotated[str, BeforeValidator(_strict_str)]
 """Text without traps; bound its length where it is used."""
 Label = Annotated[Text, StringConstraints(min_length=1, max_length=60)]
 """A short identifier of somebody else's: an external id, a reference."""
+Remark = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+"""Why something is done, in the words of whoever does it."""

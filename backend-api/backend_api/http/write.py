@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,8 @@ class Change:
     values: Row = field(default_factory=dict)
     inserts: Sequence[Insert] = ()
     updates: Sequence[Update] = ()
+    amount: Decimal | None = None
+    """What a second person would look at; None for what never needs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class _Request:
     conflicts: Conflicts
     origin: Origin
     key: Key | None
+    lane: Lane = Lane.INTERACTIVE
     in_doubt: list[Plan] = field(default_factory=list)
 
 
@@ -136,10 +140,14 @@ async def run(
 
 
 async def carry_out(
-    resources: Resources, origin: Origin, use_case: UseCase, conflicts: Conflicts | None = None
+    resources: Resources,
+    origin: Origin,
+    use_case: UseCase,
+    conflicts: Conflicts | None = None,
+    lane: Lane = Lane.INTERACTIVE,
 ) -> None:
-    """The same for a change that no request asked for (a command, a job)."""
-    outcome = await _until_decided(resources, _Request(use_case, conflicts or {}, origin, None))
+    """The same for a change that no request asked for (a command, a job); its events wait in `lane`."""
+    outcome = await _until_decided(resources, _Request(use_case, conflicts or {}, origin, None, lane))
     await _respond(resources, origin.actor, outcome)
 
 
@@ -232,7 +240,7 @@ def _plan(change: Change, work: _Request) -> Plan:
     events = seal(aggregate.type, aggregate.id, aggregate.sequence, aggregate.chain_head, change.facts, work.origin)
     last = events[-1]
     waiting: list[dict[str, Any]] = [
-        {"aggregate_id": aggregate.id, "sequence": event["sequence"], "lane": int(Lane.INTERACTIVE)} for event in events
+        {"aggregate_id": aggregate.id, "sequence": event["sequence"], "lane": int(work.lane)} for event in events
     ]
     inserts = [*change.inserts, Insert(models.events, events), Insert(models.outbox, waiting)]
     stored = Stored(change.answer, aggregate.id, last["sequence"])

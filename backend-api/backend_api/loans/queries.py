@@ -27,6 +27,20 @@ FOR_CHANGE = """
 SELECT l.*, c.event_sequence, c.chain_head, (SELECT business_date FROM business_day) AS today
   FROM loans l JOIN clients c ON c.id = l.client_id WHERE l.id = $1
 """
+STANDING_MOVEMENTS = """
+SELECT m.id, m.movement_id, m.payment_id, m.kind, m.value_date, m.position, m.concept,
+       m.amount, m.principal, m.interest, m.vat, m.fees, m.moratory
+  FROM loan_movements m
+ WHERE m.loan_id = $1 AND m.undoes_id IS NULL
+   AND NOT EXISTS (SELECT FROM loan_movements u WHERE u.undoes_id = m.id)
+"""
+
+# Every event that takes a loan to a state says which one.
+STATUS_BEFORE_WRITE_OFF = """
+SELECT payload->>'status' FROM events
+ WHERE aggregate_id = $1 AND entity_id = $2 AND event_type <> 'loan_written_off' AND payload ? 'status'
+ ORDER BY sequence DESC LIMIT 1
+"""
 
 
 async def client_for_loan(connection: Connection, client_id: UUID) -> Record | None:
@@ -34,15 +48,48 @@ async def client_for_loan(connection: Connection, client_id: UUID) -> Record | N
     return await connection.fetchrow(CLIENT_FOR_LOAN, client_id, [status.value for status in OPEN])
 
 
+async def next_folio(connection: Connection) -> int:
+    """A running number for one more loan; one that is not used is a gap."""
+    return int(await connection.fetchval("SELECT nextval('loan_folio')"))
+
+
 async def for_change(connection: Connection, loan_id: UUID) -> Record | None:
     """A loan with its client's sequence and the business date."""
     return await connection.fetchrow(FOR_CHANGE, loan_id)
+
+
+async def standing_movements(connection: Connection, loan_id: UUID) -> Sequence[Record]:
+    """A loan's movements that were not taken back."""
+    return await connection.fetch(STANDING_MOVEMENTS, loan_id)
+
+
+async def status_before_write_off(connection: Connection, client_id: UUID, loan_id: UUID) -> str:
+    """The state of a written-off loan before that, as its events tell it."""
+    status: str = await connection.fetchval(STATUS_BEFORE_WRITE_OFF, client_id, loan_id)
+    return status
 
 
 async def loan(connection: AsyncConnection, loan_id: UUID) -> Any:
     """A loan with its client's sequence; None if there is none."""
     statement = select(loans, clients.c.event_sequence).join(clients).where(loans.c.id == loan_id)
     return (await connection.execute(statement)).one_or_none()
+
+
+async def history(connection: AsyncConnection, loan_id: UUID) -> Sequence[Any]:
+    """A loan with each of its movements that stand, one row a movement (or one without), in one statement so that they
+    are of the same moment; empty for an unknown loan. The loan's columns begin with `loan_`."""
+    taken_back = loan_movements.alias()
+    stands = (
+        loan_movements.c.undoes_id.is_(None)
+        & ~select(taken_back.c.id).where(taken_back.c.undoes_id == loan_movements.c.id).exists()
+    )
+    of_loan = [loans.c[name].label(f"loan_{name}") for name in ("status", "terms", "disbursed_on")]
+    statement = (
+        select(loan_movements, *of_loan)
+        .select_from(loans.outerjoin(loan_movements, (loan_movements.c.loan_id == loans.c.id) & stands))
+        .where(loans.c.id == loan_id)
+    )
+    return (await connection.execute(statement)).mappings().all()
 
 
 async def page(connection: AsyncConnection, paging: Paging, filters: Sequence[Any]) -> Sequence[Any]:

@@ -1,28 +1,39 @@
 """Use cases of loans. Each: read, refuse, decide; the writing is done by `http.write`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from asyncpg import Record
 
 from backend_api.db.conditional_write import Insert, Update
 from backend_api.db.pools import Connection
 from backend_api.db.uuid7 import uuid7
-from backend_api.domain.account import MovementKind, Split
+from backend_api.domain.account import Account, Movement, MovementKind, apply
+from backend_api.domain.cat import cat
 from backend_api.domain.errors import DomainError
 from backend_api.domain.money import ZERO
+from backend_api.domain.products import Product
+from backend_api.domain.schedule import schedule
 from backend_api.domain.states import ClientStatus, LoanEvent, LoanStatus, transition
+from backend_api.domain.term_sheet import sheet, terms_of
+from backend_api.domain.terms import FrequencyUnit, Terms, TermsRefused
 from backend_api.http import etag
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import FieldError, NotFound
 from backend_api.http.write import Aggregate, Change, UseCase
 from backend_api.ledger import service as ledger
-from backend_api.ledger.service import LoanState
+from backend_api.ledger.service import Booking, LoanState
 from backend_api.loans import events, queries
-from backend_api.loans.schemas import LoanIn, LoanOut
+from backend_api.loans.schemas import LoanIn, LoanOut, LoanPatch
 from backend_api.models import clients, loans
 from backend_api.outbox.record import Origin
+from backend_api.products import service as products
+from backend_api.products.terms import TermsImpossible
 
 VIEW = "loan"
 STAFF = "staff"
@@ -64,6 +75,14 @@ class CreditLimitExceeded(DomainError):
     message = "The loan is larger than what is left of the client's credit limit."
 
 
+class TermsFrozen(DomainError):
+    """What was agreed stays as it is once the loan is not pending any more. Facts: `loan_status`."""
+
+    code = "terms_frozen"
+    status = 409
+    message = "The loan is not pending any more, so its terms stay as they are; only its notes can be changed."
+
+
 class DuplicateLoanExternalId(DomainError):
     """Another loan has this external id."""
 
@@ -79,11 +98,14 @@ class DuplicateLoanExternalId(DomainError):
 CONFLICTS: Mapping[str, Callable[[], DomainError]] = {"loans_external_id_key": DuplicateLoanExternalId}
 
 
-def create_loan(body: LoanIn) -> UseCase:
-    """Grant a loan; disbursed today unless PENDING is asked for.
+def create_loan(body: LoanIn, limit: Decimal | None) -> UseCase:
+    """Grant a loan; disbursed today unless PENDING is asked for or the amount is above `limit` (None: there is none),
+    so that a second person has to agree to its activation.
 
-    Raises `ClientUnknown`, `ClientInactive`, `ClientDefaulted`, `CreditLimitExceeded`, `DuplicateLoanExternalId`.
+    Raises `ClientUnknown`, `ClientInactive`, `ClientDefaulted`, `CreditLimitExceeded`, `DuplicateLoanExternalId`,
+    `TermsImpossible`, `ProductUnknown`, `ProductRetired`.
     """
+    status = LoanStatus.PENDING if limit is not None and body.amount > limit else body.status
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         client = await queries.client_for_loan(connection, body.client_id)
@@ -93,6 +115,8 @@ def create_loan(body: LoanIn) -> UseCase:
             raise ClientInactive
         if client["defaulted"]:
             raise ClientDefaulted
+        product = await products.for_new_loan(connection, body.product)
+        terms = agreed(body, client["today"], product)
         if client["credit_limit"] is not None and client["used_credit"] + body.amount > client["credit_limit"]:
             raise CreditLimitExceeded
         row: dict[str, Any] = {
@@ -102,17 +126,23 @@ def create_loan(body: LoanIn) -> UseCase:
             "external_id": body.external_id,
             "status": LoanStatus.PENDING.value,
             "amount": body.amount,
-            "interest_rate": body.interest_rate,
-            "term_months": body.term_months,
+            "interest_rate": terms.interest_rate,
+            "term_months": months(terms),
+            "product": product.code,
+            "product_version": product.version,
+            "terms": orjson.dumps(sheet(terms)).decode(),
             "disbursed_on": None,
             "current_balance": ZERO,
+            "account": None,
+            "account_on": None,
+            "next_due_on": None,
             "version": 1,
             "created_at": origin.at,
             "updated_at": origin.at,
         }
         inserts: list[Insert] = []
-        facts = [events.loan_created({**row, "status": body.status.value})]
-        if body.status is LoanStatus.ACTIVE:
+        facts = [events.loan_created({**row, "status": status.value})]
+        if status is LoanStatus.ACTIVE:
             posted = _disburse(row, client["today"], client["event_sequence"] + 2, origin)
             row |= {**posted.snapshot, "version": 1}
             inserts = list(posted.inserts)
@@ -122,28 +152,34 @@ def create_loan(body: LoanIn) -> UseCase:
             business_date=client["today"],
             inserts=[Insert(loans, [row]), *inserts],
             facts=facts,
-            answer=_answer(201, row, client["event_sequence"] + len(facts), client["today"], location=True),
+            answer=answer(201, row, client["event_sequence"] + len(facts), client["today"], location=True),
         )
 
     return use_case
 
 
 def activate_loan(loan_id: UUID, if_match: str | None) -> UseCase:
-    """Hand the money over. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`."""
+    """Hand the money over. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`, and `TermsImpossible` for
+    terms that have become impossible meanwhile, such as a first due date that has passed."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        loan = await _for_change(connection, loan_id, if_match)
+        loan = await for_change(connection, loan_id, if_match)
         transition(LoanStatus(loan["status"]), LoanEvent.ACTIVATE)
+        try:
+            _refuse_impossible(terms_of(orjson.loads(loan["terms"]), loan["today"]))
+        except TermsRefused as refused:
+            raise TermsImpossible(refused) from refused
         sequence = loan["event_sequence"] + 1
         posted = _disburse(loan, loan["today"], sequence, origin)
-        changed = {**_plain(loan), **posted.snapshot}
+        changed = {**plain(loan), **posted.snapshot}
         return Change(
-            aggregate=_aggregate(loan),
+            aggregate=aggregate(loan),
             business_date=loan["today"],
             inserts=posted.inserts,
             updates=[posted.update],
             facts=[events.loan_activated(changed)],
-            answer=_answer(200, changed, sequence, loan["today"]),
+            answer=answer(200, changed, sequence, loan["today"]),
+            amount=loan["amount"],
         )
 
     return use_case
@@ -153,21 +189,78 @@ def close_pending_loan(loan_id: UUID, event: LoanEvent, if_match: str | None) ->
     """Reject or cancel a pending loan. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        loan = await _for_change(connection, loan_id, if_match)
+        loan = await for_change(connection, loan_id, if_match)
         status = transition(LoanStatus(loan["status"]), event)
         values = {"status": status.value, "version": loan["version"] + 1, "updated_at": origin.at}
         return Change(
-            aggregate=_aggregate(loan),
+            aggregate=aggregate(loan),
             business_date=loan["today"],
             updates=[Update(loans, loan_id, values)],
             facts=[events.loan_closed(loan_id, loan["client_id"], status)],
-            answer=_answer(200, {**_plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
+            answer=answer(200, {**plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
         )
 
     return use_case
 
 
-async def _for_change(connection: Connection, loan_id: UUID, if_match: str | None) -> Record:
+def change_loan(loan_id: UUID, body: LoanPatch, if_match: str | None) -> UseCase:
+    """Change the terms of a pending loan, or the notes of any.
+
+    Raises `NotFound`, `TermsFrozen`, `TermsImpossible`, `CreditLimitExceeded`, `PreconditionFailed`.
+    """
+
+    async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
+        loan = await for_change(connection, loan_id, if_match)
+        values: dict[str, Any] = {"notes": body.notes} if "notes" in body.model_fields_set else {}
+        if body.changes_terms:
+            if loan["status"] != LoanStatus.PENDING:
+                raise TermsFrozen(loan_status=loan["status"])
+            terms = await _changed_terms(connection, loan, body)
+            values |= {
+                "amount": terms.amount,
+                "interest_rate": terms.interest_rate,
+                "term_months": months(terms),
+                "terms": orjson.dumps(sheet(terms)).decode(),
+            }
+        changed = {name: value for name, value in values.items() if not _same(loan[name], value)}
+        if not changed:
+            return answer(200, plain(loan), loan["event_sequence"], loan["today"])
+        changed |= {"version": loan["version"] + 1, "updated_at": origin.at}
+        return Change(
+            aggregate=aggregate(loan),
+            business_date=loan["today"],
+            updates=[Update(loans, loan_id, changed)],
+            facts=[events.loan_updated(loan_id, loan["client_id"], list(changed.keys() - {"version", "updated_at"}))],
+            answer=answer(200, {**plain(loan), **changed}, loan["event_sequence"] + 1, loan["today"]),
+        )
+
+    return use_case
+
+
+async def _changed_terms(connection: Connection, loan: Record, body: LoanPatch) -> Terms:
+    """The terms with what was sent of them. Raises TermsImpossible, CreditLimitExceeded."""
+    try:
+        terms = body.terms(terms_of(orjson.loads(loan["terms"]), loan["today"]))
+        _refuse_impossible(terms)
+    except TermsRefused as refused:
+        raise TermsImpossible(refused, sent=body.model_fields_set) from refused
+    client = await queries.client_for_loan(connection, loan["client_id"])
+    assert client is not None  # noqa: S101 - a client with a pending loan is not deleted
+    used = client["used_credit"] - loan["amount"] + terms.amount
+    if client["credit_limit"] is not None and used > client["credit_limit"]:
+        raise CreditLimitExceeded
+    return terms
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, str) and isinstance(new, str) and old.startswith("{"):
+        found: bool = orjson.loads(old) == orjson.loads(new)
+        return found
+    return bool(old == new)
+
+
+async def for_change(connection: Connection, loan_id: UUID, if_match: str | None) -> Record:
+    """A loan as it is to be changed. Raises `NotFound`, `PreconditionFailed`."""
     loan = await queries.for_change(connection, loan_id)
     if loan is None:
         raise NotFound
@@ -175,31 +268,58 @@ async def _for_change(connection: Connection, loan_id: UUID, if_match: str | Non
     return loan
 
 
-def _disburse(loan: Mapping[str, Any] | Record, today: Any, sequence: int, origin: Origin) -> ledger.Posted:
-    state = LoanState(loan["id"], loan["status"], loan["version"], loan["current_balance"])
+def agreed(body: LoanIn, today: date, product: Product, **fixed: Any) -> Terms:
+    """What is agreed, with some terms `fixed`. Raises TermsImpossible, for a pending loan as if disbursed today."""
+    try:
+        terms = replace(body.terms(today, product), **fixed)
+        _refuse_impossible(terms)
+    except TermsRefused as refused:
+        raise TermsImpossible(refused, sent=body.model_fields_set) from refused
+    return terms
+
+
+def _refuse_impossible(terms: Terms) -> None:
+    """Raises TermsRefused for terms of which there is no schedule or no CAT, as a preview does."""
+    schedule(terms)
+    cat(terms)
+
+
+def months(terms: Terms) -> int | None:
+    """The term in months; None when the frequency is another."""
+    if terms.frequency.unit is not FrequencyUnit.MONTH:
+        return None
+    return terms.installments * terms.frequency.every
+
+
+def _disburse(loan: Mapping[str, Any] | Record, today: date, sequence: int, origin: Origin) -> ledger.Posted:
+    account = Account.opened(terms_of(orjson.loads(loan["terms"]), today))
+    movement = Movement(uuid7(origin.at), MovementKind.DISBURSEMENT, today, sequence)
+    account, split = apply(account, movement)
     return ledger.post(
-        MovementKind.DISBURSEMENT,
-        state,
-        Split(principal=loan["amount"]),
+        LoanState(loan["id"], loan["version"], loan["product"]),
+        [Booking(movement, split)],
+        account,
         status=LoanStatus.ACTIVE.value,
-        value_date=today,
+        account_on=today,
         posted_on=today,
         sequence=sequence,
-        payment_id=None,
         origin=origin,
         also={"disbursed_on": today},
     )
 
 
-def _aggregate(loan: Record) -> Aggregate:
+def aggregate(loan: Record) -> Aggregate:
+    """The loan's client, as it was read with the loan."""
     return Aggregate("client", clients, loan["client_id"], loan["event_sequence"], loan["chain_head"])
 
 
-def _plain(loan: Record) -> dict[str, Any]:
+def plain(loan: Record) -> dict[str, Any]:
+    """The columns that callers see."""
     return {name: loan[name] for name in LoanOut.model_fields}
 
 
-def _answer(status: int, row: Mapping[str, Any], sequence: int, today: Any, *, location: bool = False) -> Answer:
+def answer(status: int, row: Mapping[str, Any], sequence: int, today: Any, *, location: bool = False) -> Answer:
+    """The loan after a change, with the ETag that goes with it."""
     loan = LoanOut.model_validate(row)
     headers = {"ETag": etag.make(loan.version, sequence, today, VIEW, STAFF)}
     if location:

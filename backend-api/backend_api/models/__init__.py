@@ -1,26 +1,37 @@
 """All tables, no queries, no rules. Constraints, triggers and grants stand in the migrations."""
 
 from backend_api.models.access import users
+from backend_api.models.approvals import approvals
 from backend_api.models.base import metadata
 from backend_api.models.clients import clients
 from backend_api.models.events import events, outbox, relay_lease
-from backend_api.models.ledger import accounts, ledger_entries, postings
+from backend_api.models.ledger import accounts, daily_totals, ledger_entries, ledger_periods, postings
 from backend_api.models.loans import loan_movements, loans
-from backend_api.models.payments import payments
+from backend_api.models.payments import payment_reversals, payments
+from backend_api.models.portfolio import day_close_failures, day_closes
+from backend_api.models.products import loan_product_versions, loan_products
 from backend_api.models.system import business_day, cache_guard, idempotency_keys
 
 __all__ = [
     "accounts",
+    "approvals",
     "business_day",
     "cache_guard",
     "clients",
+    "daily_totals",
+    "day_close_failures",
+    "day_closes",
     "events",
     "idempotency_keys",
     "ledger_entries",
+    "ledger_periods",
     "loan_movements",
+    "loan_product_versions",
+    "loan_products",
     "loans",
     "metadata",
     "outbox",
+    "payment_reversals",
     "payments",
     "postings",
     "relay_lease",

@@ -7,6 +7,9 @@ metadata = MetaData()
 Money = Numeric(15, 2)
 """Mexican pesos with cents; every column of this type has a two-sided CHECK, because NaN passes a one-sided one."""
 
+MoneyTotal = Numeric(18, 2)
+"""The sum of many amounts."""
+
 Rate = Numeric(9, 6)
 """A yearly rate as a fraction: 0.15 is fifteen percent."""
 

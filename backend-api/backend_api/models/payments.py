@@ -1,4 +1,4 @@
-"""Payments as they were received, accepted or refused; never updated."""
+"""Payments as they were received, accepted or refused, and their reversals; never updated."""
 
 from sqlalchemy import BigInteger, Column, Date, ForeignKey, Table, Text, Uuid
 
@@ -17,6 +17,18 @@ payments = Table(
     Column("reference", Text),
     Column("external_id", Text),
     Column("reason", Text, comment="Why a REJECTED payment was refused."),
+    Column("sequence", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+payment_reversals = Table(
+    "payment_reversals",
+    metadata,
+    Column("payment_id", Uuid, ForeignKey("payments.id"), primary_key=True, comment="A payment is reversed once."),
+    Column("id", Uuid, nullable=False),
+    Column("reason", Text),
+    Column("posted_on", Date, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

@@ -9,9 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
+from backend_api.approvals import service as approvals
+from backend_api.approvals.schemas import SECOND_PERSON
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
 from backend_api.auth.tokens import Principal
+from backend_api.domain.account import MovementRefused
+from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.errors import (
     DetailLoanNotOwing,
     DetailRepeated,
@@ -31,10 +35,12 @@ from backend_api.models import payments
 from backend_api.payments import queries, service
 from backend_api.payments.schemas import (
     REGISTRATION_EXAMPLE,
+    REVERSED_EXAMPLE,
     AllocationOut,
     ClientPaymentIn,
     PaymentIn,
     PaymentOut,
+    ReversalIn,
 )
 
 router = APIRouter(prefix="/api/v1", tags=["Payments"], route_class=StrictRoute)
@@ -51,6 +57,8 @@ REFUSALS = (
     PaymentExceedsDebt(payoff_amount="47500.00", payment_id=examples.PAYMENT_ID),
     service.PaidInFuture(business_date=examples.TODAY),
     service.PaidBeforeDisbursement(disbursed_on=examples.TODAY),
+    service.PaidTooLongAgo(earliest="2025-11-02"),
+    MovementRefused(payment_id=examples.PAYMENT_ID),
     service.DuplicateReference(payment_id=examples.PAYMENT_ID, field="reference"),
 )
 
@@ -65,7 +73,8 @@ REFUSALS = (
 )
 async def pay_loan(request: Request, loan_id: UUID, body: PaymentIn, principal: CanWrite) -> Response:
     """Register a payment. More than the payoff is refused with 409 and recorded as REJECTED."""
-    return await write.run(request, principal.actor, service.pay_loan(loan_id, body), body=body, turn=loan_id)
+    use_case = service.pay_loan(loan_id, body, resources_of(request).settings.backdating_days)
+    return await write.run(request, principal.actor, use_case, body=body, turn=loan_id)
 
 
 @router.post(
@@ -84,7 +93,35 @@ async def pay_loan(request: Request, loan_id: UUID, body: PaymentIn, principal: 
 )
 async def pay_client(request: Request, client_id: UUID, body: ClientPaymentIn, principal: CanWrite) -> Response:
     """Spread over the client's loans, owed longest first; `payment_details` come first if given."""
-    return await write.run(request, principal.actor, service.pay_client(client_id, body), body=body, turn=client_id)
+    use_case = service.pay_client(client_id, body, resources_of(request).settings.backdating_days)
+    return await write.run(request, principal.actor, use_case, body=body, turn=client_id)
+
+
+@router.post(
+    "/payments/{payment_id}/reverse",
+    response_model=PaymentOut,
+    responses=examples.answer(200, REVERSED_EXAMPLE)
+    | SECOND_PERSON
+    | examples.refusals(
+        approvals.ApprovalPending(approval_id=examples.APPROVAL_ID),
+        service.PaymentAlreadyReversed(reversal_id=examples.PAYMENT_ID),
+        service.PaymentNotRegistered(),
+        service.LoanFrozen(loan_id=examples.LOAN_ID, loan_status="RESTRUCTURED"),
+        MovementRefused(),
+    ),
+    operation_id="reversePayment",
+    summary="Take a payment back",
+)
+async def reverse_payment(request: Request, payment_id: UUID, body: ReversalIn, principal: CanWrite) -> Response:
+    """Contra rows are posted today; what came after the payment is split anew where that changes it."""
+    use_case = approvals.with_second_person(
+        ApprovalKind.REVERSAL,
+        service.reverse_payment(payment_id, body),
+        approvals.asked(payment_id, body),
+        principal.user_id,
+        resources_of(request).settings.approve_reversal_above,
+    )
+    return await write.run(request, principal.actor, use_case, body=body)
 
 
 @router.get("/payments", response_model=Page[PaymentOut], operation_id="listPayments", summary="List payments")
@@ -148,7 +185,9 @@ async def _page(
 ) -> Response:
     paging = page.of(name, principal.actor, payments.c.id, SORTS, filters)
     columns = [
-        payments.c[field] == value for field, value in filters.items() if value is not None and field in payments.c
+        (queries.STATUS if field == "status" else payments.c[field]) == value
+        for field, value in filters.items()
+        if value is not None and field in payments.c
     ]
 
     async def read(connection: AsyncConnection) -> tuple[list[Any], list[PaymentOut]]:

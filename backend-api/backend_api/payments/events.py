@@ -36,3 +36,16 @@ def payment_rejected(
             "reason": reason,
         },
     )
+
+
+def payment_reversed(payment_id: UUID, loan_ids: Sequence[UUID], amount: Decimal, value_date: date) -> Fact:
+    """A payment was taken back; what came after it may be split anew."""
+    return Fact(
+        "payment_reversed",
+        payment_id,
+        {
+            "loan_ids": [str(loan_id) for loan_id in loan_ids],
+            "amount": format_money(amount),
+            "value_date": value_date.isoformat(),
+        },
+    )

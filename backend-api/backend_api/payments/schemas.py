@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend_api.domain.states import LoanStatus, PaymentStatus
 from backend_api.http import examples
-from backend_api.http.strict import Day, Label, MoneyOut, PositiveMoney, StrictModel
+from backend_api.http.strict import Day, Label, MoneyOut, PositiveMoney, Remark, StrictModel
+from backend_api.loans.schemas import GIVEN_BACK
 
 _ALLOCATION_EXAMPLE: dict[str, Any] = {
     "loan_id": examples.LOAN_ID,
@@ -36,6 +37,7 @@ PAYMENT_EXAMPLE: dict[str, Any] = {
     "allocations": [_ALLOCATION_EXAMPLE],
     "created_at": examples.PAID_AT,
 }
+REVERSED_EXAMPLE: dict[str, Any] = {**PAYMENT_EXAMPLE, "status": "REVERSED", "allocations": []}
 REGISTRATION_EXAMPLE: dict[str, Any] = {
     **PAYMENT_EXAMPLE,
     "allocations": [{**_ALLOCATION_EXAMPLE, "current_balance": "47500.00", "loan_status": "ACTIVE"}],
@@ -85,13 +87,21 @@ class ClientPaymentIn(PaymentIn):
     payment_details: Annotated[list[PaymentDetail], Field(max_length=50)] = Field(default_factory=list)
 
 
+class ReversalIn(StrictModel):
+    """Why a payment is taken back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Registered twice."}]})
+
+    reason: Remark | None = None
+
+
 class AllocationOut(BaseModel):
     """What a payment did to one loan, and where that leaves the loan."""
 
     loan_id: UUID
     amount: MoneyOut
     principal: MoneyOut
-    interest: MoneyOut
+    interest: MoneyOut = Field(description=GIVEN_BACK)
     vat: MoneyOut
     fees: MoneyOut
     moratory: MoneyOut
@@ -108,7 +118,7 @@ class PaymentOut(BaseModel):
 
     id: UUID
     client_id: UUID
-    status: PaymentStatus
+    status: PaymentStatus = Field(description="REVERSED: it was taken back, and its allocations with it.")
     amount: MoneyOut
     paid_on: Day
     posted_on: Day

@@ -11,9 +11,9 @@ import structlog
 from backend_api.db.pools import LOST_SERVER, connect
 from backend_api.outbox import broker
 from backend_api.outbox.wake import CHANNEL
+from backend_api.pacing import backoff_seconds
 from backend_api.relay import queries
 from backend_api.relay.leader import lead
-from backend_api.relay.pacing import backoff_seconds
 from backend_api.relay.publisher import Publisher
 from backend_api.relay.rounds import Announce, Rounds
 from backend_api.settings import Settings

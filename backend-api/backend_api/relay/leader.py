@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from backend_api.db.pools import LOST_SERVER, Connection, connect
+from backend_api.pacing import Complaint
 from backend_api.relay import queries
-from backend_api.relay.pacing import Complaint
 from backend_api.settings import Settings
 
 log = structlog.get_logger(__name__)

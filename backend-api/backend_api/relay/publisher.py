@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from backend_api.outbox.broker import CONFIRM_SECONDS, CONNECT_SECONDS, EXCHANGE
-from backend_api.relay.pacing import Complaint, backoff_seconds
+from backend_api.pacing import Complaint, backoff_seconds
 
 CLOSE_SECONDS = 1.0
 

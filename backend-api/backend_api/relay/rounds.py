@@ -16,8 +16,8 @@ import structlog
 from backend_api.db.pools import Connection
 from backend_api.outbox import envelope
 from backend_api.outbox.record import Lane
+from backend_api.pacing import Complaint, backoff_seconds
 from backend_api.relay import queries
-from backend_api.relay.pacing import Complaint, backoff_seconds
 from backend_api.relay.publisher import Outcome, Outgoing, Publisher
 
 log = structlog.get_logger(__name__)

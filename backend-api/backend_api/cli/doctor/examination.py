@@ -41,6 +41,8 @@ CHECKS = (
     Check("migrations", postgres.migrations, ("primary",)),
     Check("application role", postgres.role, ("primary",)),
     Check("business date", postgres.business_day, ("primary",)),
+    Check("end of day", postgres.end_of_day, ("primary",)),
+    Check("worker", postgres.worker, ("primary", "migrations")),
     Check("replica", postgres.replica),
     Check("replication", postgres.streaming, ("primary", "replica")),
     Check("replication lag", postgres.lag, ("primary", "replica")),

@@ -3,27 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from time import monotonic
 
 import asyncpg
 from alembic.script import ScriptDirectory
 
 from backend_api.cli.doctor.clocks import judge_clock
-from backend_api.cli.doctor.verdicts import Setup, Verdict, judge_version, ok, start, warning, wrong
+from backend_api.cli.doctor.verdicts import Setup, Verdict, judge_version, not_checked, ok, start, warning, wrong
 from backend_api.cli.initialise import alembic_configuration
 from backend_api.db.pools import Connection, connect
 from backend_api.db.sampler import MAX_LAG_SECONDS
 from backend_api.domain.dates import business_date
 from backend_api.http.health import OUTBOX_LATE_SECONDS
 from backend_api.outbox import parked
+from backend_api.portfolio import queries as portfolio
 from backend_api.relay.queries import LEADER_LOCK
 
 SLOT = "sofipo_replica"
-INSERT_ONLY = ("events", "payments", "loan_movements", "ledger_entries", "postings")
+INSERT_ONLY = (
+    "events", "payments", "loan_movements", "ledger_entries", "postings", "loan_product_versions", "daily_totals",
+    "ledger_periods",
+)  # fmt: skip
 INIT = "Run `sofipo init` (`python3 local-stack/stack.py sofipo init`, or `docker compose run --rm migrate`)."
+CLOSE_DAYS = (
+    "See whether the worker runs and what its log says (`make logs ARGS=worker`, or `docker compose logs worker`), or "
+    "close them with `sofipo eod`; with END_OF_DAY_AT=never nobody else does."
+)
 HEARTBEAT_SECONDS = 5.0
-"""The leader gives a sign of life every second."""
+"""The leading relay and each worker give a sign of life every second."""
 POLL_SECONDS = 0.02
 
 ROLE = """
@@ -46,6 +54,11 @@ LEADER = """
 SELECT EXISTS (SELECT FROM pg_locks
                 WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = $1 AND objsubid = 1
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+WORKER = """
+SELECT extract(epoch FROM clock_timestamp() - max(query_start))::float8 FROM pg_stat_activity
+ WHERE application_name = 'sofipo-worker' AND datname = current_database()
 """
 
 
@@ -147,6 +160,45 @@ async def business_day(setup: Setup) -> Verdict:
         say = warning if behind == 1 else wrong
         return say(f"The business date {opened} is {_days(behind)} behind {today} in {zone}.", INIT)
     return ok(f"The business date is today in {zone}, {today}.")
+
+
+async def end_of_day(setup: Setup) -> Verdict:
+    """Every day that has passed is closed, with all its loans."""
+    yesterday = business_date(setup.clock(), setup.settings.zone) - timedelta(days=1)
+    async with _asked(setup) as connection:
+        if await connection.fetchval("SELECT NOT EXISTS (SELECT FROM business_day)"):
+            return not_checked("See the finding about business date.")
+        first, _ = await portfolio.first_open_day(connection)
+        failed = await portfolio.open_failures(connection)
+    if first <= yesterday:
+        # In the first hours of a day yesterday may be closed any moment.
+        say = warning if first == yesterday else wrong
+        days = (yesterday - first).days + 1
+        return say(f"The end of day is {_days(days)} behind: {first} is not closed.", CLOSE_DAYS)
+    if failed:
+        some = ", ".join(sorted(str(loan_id) for loan_id in failed)[:3])
+        return warning(
+            f"The end of day could not look at {len(failed)} loans: {some}{' …' if len(failed) > 3 else ''}",
+            "The table day_close_failures says why; the worker tries them again every minute.",
+        )
+    return ok(f"Every day before {yesterday + timedelta(days=1)} is closed.")
+
+
+async def worker(setup: Setup) -> Verdict:
+    """A worker is at work."""
+    async with _asked(setup) as connection:
+        silent: float | None = await connection.fetchval(WORKER)
+    if silent is None:
+        return wrong(
+            "No worker runs: nobody closes days, lets approvals expire and deletes old stored answers.",
+            f"{start('worker')}, or `sofipo worker`.",
+        )
+    if silent > HEARTBEAT_SECONDS:
+        return wrong(
+            f"The worker hangs: its last sign of life was {silent:.0f} s ago.",
+            "Restart it: what it was doing is taken up again, and nothing is done twice.",
+        )
+    return ok(f"A worker runs; its last sign of life was {silent:.1f} s ago.")
 
 
 async def clock(setup: Setup) -> Verdict:

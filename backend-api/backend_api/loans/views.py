@@ -1,0 +1,114 @@
+"""What is derived from a loan's history when somebody asks: its schedule as it stands, and a payoff quote."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend_api.domain.account import Account, Row, replay
+from backend_api.domain.due_dates import periods
+from backend_api.domain.errors import DomainError
+from backend_api.domain.money import ZERO
+from backend_api.domain.schedule import schedule
+from backend_api.domain.states import OWING
+from backend_api.domain.term_sheet import terms_of
+from backend_api.http.problems import FieldRefused
+from backend_api.ledger import service as ledger
+from backend_api.loans import queries
+from backend_api.loans.schemas import PayoffQuote, ScheduledInstallment, ScheduleOut
+
+
+class NothingOwed(DomainError):
+    """Only a loan that is owed has a payoff. Facts: `loan_status`."""
+
+    code = "nothing_owed"
+    status = 409
+    message = "Nothing is owed of this loan."
+
+
+async def schedule_of(connection: AsyncConnection, loan_id: UUID, today: date) -> ScheduleOut | None:
+    """The installments as they stand today, settled ones too; of a pending loan as if it were disbursed today."""
+    rows = await queries.history(connection, loan_id)
+    if not rows:
+        return None
+    if rows[0]["loan_disbursed_on"] is None:
+        terms = terms_of(_plain(rows[0]["loan_terms"]), today)
+        planned = zip(periods(terms), schedule(terms), strict=True)
+        return ScheduleOut(
+            loan_id=loan_id,
+            installments=[
+                ScheduledInstallment(
+                    number=row.number,
+                    due_on=period.due_on,
+                    principal=row.principal,
+                    interest=row.interest,
+                    vat=row.vat,
+                    fees=ZERO,
+                    moratory=ZERO,
+                    total=row.total,
+                    open=row.total,
+                )
+                for period, row in planned
+            ],
+        )
+    account = await asyncio.to_thread(_replayed, rows, today)
+    return ScheduleOut(loan_id=loan_id, installments=[_installment(row) for row in account.rows])
+
+
+async def payoff_quote(connection: AsyncConnection, loan_id: UUID, on: date) -> PayoffQuote | None:
+    """What has to be paid on a day to owe nothing, from the movements whose value date has come by then.
+
+    Raises `NothingOwed`, `FieldRefused` for a day before the disbursement.
+    """
+    rows = await queries.history(connection, loan_id)
+    if not rows:
+        return None
+    if rows[0]["loan_status"] not in OWING:
+        raise NothingOwed(loan_status=rows[0]["loan_status"])
+    if on < rows[0]["loan_disbursed_on"]:
+        raise FieldRefused("query:on", "before_disbursement", "The day lies before the loan was disbursed.")
+    position = (await asyncio.to_thread(_replayed, rows, on)).position(on)
+    return PayoffQuote(
+        loan_id=loan_id,
+        on=on,
+        principal=position.principal,
+        interest=position.interest,
+        vat=position.vat,
+        fees=position.fees,
+        moratory=position.moratory,
+        payoff_amount=position.payoff_amount,
+        due=position.due.total,
+        days_past_due=position.days_past_due,
+        next_due_on=position.next_due_on,
+        next_due_total=position.next_due_total,
+    )
+
+
+def _replayed(rows: Sequence[Any], until: date) -> Account:
+    """The account at the end of a day. A long history takes a tenth of a second: run it beside the event loop."""
+    terms = terms_of(_plain(rows[0]["loan_terms"]), rows[0]["loan_disbursed_on"])
+    standing = ledger.standing([row for row in rows if row["id"] is not None and row["value_date"] <= until])
+    return replay(terms, [booked.movement for booked in standing])[0].on(until)
+
+
+def _plain(terms: Any) -> Any:
+    return orjson.loads(terms) if isinstance(terms, str) else terms
+
+
+def _installment(row: Row) -> ScheduledInstallment:
+    vat = row.interest.vat + row.fees.vat + row.moratory.vat
+    return ScheduledInstallment(
+        number=row.number,
+        due_on=row.due_on,
+        principal=row.principal,
+        interest=row.interest.net,
+        vat=vat,
+        fees=row.fees.net,
+        moratory=row.moratory.net,
+        total=row.principal + row.interest.net + row.fees.net + row.moratory.net + vat,
+        open=row.open,
+    )

@@ -1,0 +1,70 @@
+"""A lender of one's own: a database whose business date the test moves, and the application on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+import pytest
+from backend_api.db.pools import Connection
+from backend_api.settings import Environment, Settings
+
+from tests.engine.lender import Lender
+from tests.support.postgres import connect_as_owner
+from tests.support.processes import run_command
+from tests.support.service import client_of, running, sign_in
+
+STACK = Settings(environment=Environment.DEVELOPMENT)
+
+
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[Connection]:
+    """The database server, for making and dropping databases."""
+    connection = await connect_as_owner(STACK)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def pattern(server: Connection) -> AsyncIterator[str]:
+    """The name of an initialised database that is only copied."""
+    name = f"test_engine_{token_hex(6)}"
+    await server.execute(f"CREATE DATABASE {name}")
+    try:
+        await run_command("-m", "backend_api.cli", "init", POSTGRES_DB=name)
+        yield name
+    finally:
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def lending(server: Connection, pattern: str, *, keep: bool = False) -> AsyncIterator[Lender]:
+    """A lender on a copy of a database, which is dropped at the end unless somebody wants to `keep` it."""
+    name = f"test_engine_{token_hex(6)}"
+    await server.execute(f"CREATE DATABASE {name} TEMPLATE {pattern}")
+    settings = STACK.model_copy(update={"postgres_db": name})
+    try:
+        owner = await connect_as_owner(settings)
+        async with running(settings) as app, client_of(app) as client:
+            client.headers["Authorization"] = f"Bearer {await sign_in(client, 'admin', 'string')}"
+            yield Lender(client, owner, app.state.resources)
+        await owner.close()
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep:
+            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+async def lender(server: Connection, pattern: str) -> AsyncIterator[Lender]:
+    """One for many tests: days only pass, so each test counts from the day it finds."""
+    async with lending(server, pattern) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def new_lender(server: Connection, pattern: str) -> AsyncIterator[Lender]:
+    """One without any loans, for tests that look at sums over all of them."""
+    async with lending(server, pattern) as opened:
+        yield opened
