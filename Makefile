@@ -43,14 +43,44 @@ logs: ## what the programs said last (ARGS="api -f" follows one)
 reset: ## stop the stack and delete its data
 	@$(STACK) reset
 
+# The suite runs in two lanes, each on a stack of its own: what mostly waits, for servers that are killed and started
+# again, and everything else, which mostly computes and gives way.
+WAITING := tests/chaos tests/consumer tests/e2e tests/relay
+
 .PHONY: test
-test: ## all checks and tests on an isolated stack (ARGS="tests/domain -k money" runs only these, without the coverage gate)
+test: ## all checks and tests on isolated stacks (ARGS="tests/domain -k money" runs only these, without the coverage gate)
+ifdef ARGS
+	@$(MAKE) --no-print-directory lane LANE="$(TEST_STACK)" PYTEST="$(ARGS)"
+else
 	@tools=$$($(STACK) tools)
-	$(if $(ARGS),,$(MAKE) --no-print-directory lint)
-	trap '$(STACK) reset --name $(TEST_STACK) --yes' EXIT
-	$(STACK) up --name $(TEST_STACK) --servers-only
-	export $$($(STACK) env --name $(TEST_STACK))
-	"$$tools/python" -m pytest $(or $(ARGS),--cov --ignore=tests/compose)
+	rm -f .coverage .coverage.*
+	failed=
+	report=$$(mktemp)
+	{ $(MAKE) --no-print-directory lint && nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-computing \
+	    PYTEST="tests --ignore=tests/compose $(WAITING:%=--ignore=%)"; } > "$$report" 2>&1 & computing=$$!
+	$(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-waiting PYTEST="$(WAITING)" || failed=yes
+	wait $$computing || failed=yes
+	cat "$$report"
+	rm "$$report"
+	test -z "$$failed"
+	"$$tools/coverage" combine .coverage.$(TEST_STACK)-*
+	"$$tools/coverage" report
+endif
+
+.PHONY: lane
+lane:
+	@tools=$$($(STACK) tools)
+	trap '$(STACK) reset --name $(LANE) --yes' EXIT
+	$(STACK) up --name $(LANE) --servers-only
+	export $$($(STACK) env --name $(LANE))
+	export COVERAGE_FILE=.coverage.$(LANE)
+	"$$tools/python" -m pytest $(PYTEST) $(if $(ARGS),,--cov --cov-report= --cov-fail-under=0)
+
+.PHONY: test-full
+test-full: ## the long runs of the loan engine: thousands of examples, hundreds of lives, reversals and kills (an hour or two)
+	@export HYPOTHESIS_PROFILE=thorough ENGINE_LIVES=200 ENGINE_REVERSED_PAYMENTS=2000 END_OF_DAY_KILLS=50
+	$(MAKE) --no-print-directory test TEST_STACK=$(TEST_STACK)-full \
+	  ARGS="$(or $(ARGS),tests/domain tests/engine) --timeout=7200 --durations=20"
 
 .PHONY: test-compose
 test-compose: ## the deployment in containers: kills, lost volume, two of each, production (COMPOSE="docker compose")
