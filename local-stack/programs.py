@@ -168,10 +168,17 @@ def servers(
 def services(
     stack: Stack, programs: Path, ports: Mapping[str, int], ask_postgres: AskPostgres, files: Path
 ) -> list[Program]:
-    """The API, the relay and the consumer."""
+    """The API, the relay, the worker and the consumer."""
 
     def relay() -> str | None:
         question = "SELECT EXISTS (SELECT FROM relay_lease WHERE heartbeat_at > clock_timestamp() - interval '5 s')"
+        return _expect(ask_postgres, ports["primary"], question, "t")
+
+    def worker() -> str | None:
+        question = (
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sofipo-worker'"
+            " AND query_start > clock_timestamp() - interval '5 s')"
+        )
         return _expect(ask_postgres, ports["primary"], question, "t")
 
     python = str(programs / "python")
@@ -187,6 +194,7 @@ def services(
             lambda: probes.http_ok(ports["api"], "/readyz"),
         ),
         Program("relay", (python, "-m", "backend_api.cli", "relay"), (), "", relay),
+        Program("worker", (python, "-m", "backend_api.cli", "worker"), (), "", worker),
         Program(
             "consumer",
             (python, "-m", "event_consumer"),

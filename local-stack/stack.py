@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     up = add("up", _up, "install what is missing, start everything, wait until it is ready", _ABOUT_PORTS)
-    up.add_argument("--servers-only", action="store_true", help="without API, relay and consumer")
+    up.add_argument("--servers-only", action="store_true", help="without API, relay, worker and consumer")
     add("down", _down, "stop everything gracefully; data stays")
     status = add("status", _status, "state, pid and address of each program; exit code 3 unless all run")
     status.add_argument("--json", action="store_true", help="for programs")
