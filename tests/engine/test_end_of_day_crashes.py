@@ -94,6 +94,30 @@ async def test_two_at_once_leave_the_books_of_one(server: Connection, pattern: s
             assert await books(owner) == expected
 
 
+DAMAGE = (
+    "UPDATE loans SET stage = 3 WHERE id = (SELECT min(id::text)::uuid FROM loans)",
+    "DELETE FROM events WHERE ctid = (SELECT max(ctid) FROM events WHERE aggregate_type = 'client')",
+    "INSERT INTO daily_totals SELECT posted_on + 1000, account, product, debit, credit FROM daily_totals LIMIT 1",
+    "UPDATE postings SET amount = -amount "
+    "WHERE entry_id = (SELECT id FROM ledger_entries WHERE movement_id IS NULL ORDER BY id LIMIT 1)",
+    "DELETE FROM day_closes WHERE business_date = (SELECT max(business_date) FROM day_closes)",
+)
+
+
+async def test_control_what_a_half_done_day_leaves_is_seen(server: Connection, pattern: str) -> None:
+    async with portfolio(server, pattern) as (original, through), copied(server, original) as (name, owner):
+        await run_command("-m", "backend_api.cli", "eod", "--date", str(through), POSTGRES_DB=name)
+        expected = await books(owner)
+        await owner.execute("SET session_replication_role = replica")  # the guards of the tables look away
+        for damage in DAMAGE:
+            done = owner.transaction()
+            await done.start()
+            assert not (await owner.execute(damage)).endswith(" 0")
+            assert await books(owner) != expected, damage
+            await done.rollback()
+        assert await books(owner) == expected
+
+
 async def is_alone(owner: Connection) -> bool:
     """Whether the server has noticed that the killed process is gone: its last write may have been on its way."""
     others: int = await owner.fetchval(
