@@ -98,8 +98,7 @@ DAMAGE = (
     "UPDATE loans SET stage = 3 WHERE id = (SELECT min(id::text)::uuid FROM loans)",
     "DELETE FROM events WHERE ctid = (SELECT max(ctid) FROM events WHERE aggregate_type = 'client')",
     "INSERT INTO daily_totals SELECT posted_on + 1000, account, product, debit, credit FROM daily_totals LIMIT 1",
-    "UPDATE postings SET amount = -amount "
-    "WHERE entry_id = (SELECT id FROM ledger_entries WHERE movement_id IS NULL ORDER BY id LIMIT 1)",
+    "UPDATE postings SET amount = -amount WHERE entry_id = (SELECT max(id::text)::uuid FROM ledger_entries)",
     "DELETE FROM day_closes WHERE business_date = (SELECT max(business_date) FROM day_closes)",
 )
 
