@@ -110,7 +110,10 @@ class Consumer:
                     log.info("broker connected")
                     tries = 0
                     await self._consume_by(connection, stopping)
-            except BROKER_TROUBLE as trouble:
+            except Exception as trouble:
+                # The client raises a bare Exception for what waits on a connection that ends without a reason.
+                if not isinstance(trouble, BROKER_TROUBLE) and type(trouble) is not Exception:
+                    raise
                 self._health.broker = f"away ({type(trouble).__name__})"
                 log.warning("broker away", trouble=repr(trouble))
                 await pause(stopping, backoff(tries))

@@ -272,6 +272,27 @@ async def test_a_connection_lost_before_it_had_a_channel_is_made_anew(stack: Sta
     assert lost
 
 
+async def test_a_connection_lost_while_a_channel_is_opened_is_made_anew(stack: Stack) -> None:
+    sent, closing = envelopes(1), set[asyncio.Task[None]]()
+
+    class LosesTheFirst(Consumer):
+        def __init__(self, connect: Connect, *more: Any) -> None:
+            async def lose_the_first() -> AbstractConnection:
+                connection = await connect()
+                if not closing:
+                    assert connection.transport is not None
+                    # What the client does when its reader comes to an end without an error; it gives no reason then.
+                    closing.add(asyncio.create_task(connection.transport.connection.close(None)))
+                return connection
+
+            super().__init__(lose_the_first, *more)
+
+    await stack.publish(sent)
+    async with consuming(stack, consumer=LosesTheFirst):
+        await eventually(lambda: stack.holds(sent))
+    assert len(closing) == 1
+
+
 def is_closed(connection: aiormq.abc.AbstractConnection) -> Condition:
     async def closed() -> bool:
         return connection.is_closed

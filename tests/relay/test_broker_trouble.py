@@ -1,5 +1,6 @@
 """Whatever happens to the broker: what was committed arrives, in order, once it can."""
 
+import asyncio
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -95,6 +96,25 @@ async def test_a_connection_lost_before_it_had_a_channel_is_made_anew(house: Hou
                 await house.write([uuid4()])
                 await eventually(lambda: len(arrivals.at) == 1)
     assert lost
+
+
+async def test_a_connection_lost_while_a_channel_is_opened_is_made_anew(house: House) -> None:
+    arrivals = await house.collect()
+    connect, closing = aio_pika.connect, set[asyncio.Task[None]]()
+
+    async def lose_the_first(*arguments: Any, **options: Any) -> AbstractConnection:
+        connection: AbstractConnection = await connect(*arguments, **options)
+        if not closing:
+            assert connection.transport is not None
+            # What the client does when its reader comes to an end without an error; it gives no reason then.
+            closing.add(asyncio.create_task(connection.transport.connection.close(None)))
+        return connection
+
+    with patch.object(aio_pika, "connect", lose_the_first):
+        async with house.relay():
+            await house.write([uuid4()])
+            await eventually(lambda: len(arrivals.at) == 1)
+    assert len(closing) == 1
 
 
 async def test_confirms_that_never_arrive_cost_a_repetition_and_no_event(house: House) -> None:

@@ -39,6 +39,10 @@ class Outcome(Enum):
     UNKNOWN = auto()
 
 
+LOST_WITHOUT_A_WORD = (RuntimeError, Exception)
+"""What the client raises, of just these types, when a connection was lost a moment ago, or is lost now."""
+
+
 class Publisher:
     """A channel with confirms that is opened again whenever it was lost. Not for concurrent use."""
 
@@ -88,10 +92,13 @@ class Publisher:
             self._connection = await aio_pika.connect(self._url, client_properties={"connection_name": "sofipo-relay"})
             try:
                 self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            except RuntimeError as closed:  # what the client says of a connection that was lost a moment ago
-                raise ConnectionError("the connection was lost before it had a channel") from closed
-            # The exchange only: the queue belongs to the consumer. Without one, messages come back and are kept.
-            self._exchange = await self._channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+                # The exchange only: the queue belongs to the consumer. Without one, messages come back and are kept.
+                topic = aio_pika.ExchangeType.TOPIC
+                self._exchange = await self._channel.declare_exchange(EXCHANGE, topic, durable=True)
+            except Exception as closed:
+                if type(closed) not in LOST_WITHOUT_A_WORD:
+                    raise
+                raise ConnectionError("the connection was lost while it was opened") from closed
 
     async def _publish(self, message: Outgoing) -> None:
         if self._exchange is None:
