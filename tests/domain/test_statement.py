@@ -50,6 +50,13 @@ histories = st.lists(
 )
 
 
+@given(histories, st.data())
+def test_the_order_in_which_lines_are_handed_over_changes_nothing(history: list[StatementLine], data: st.DataObject) -> None:
+    end = START + timedelta(days=100)
+    in_another_order = data.draw(st.permutations(history))
+    assert statement(ZERO, in_another_order, START, end) == statement(ZERO, history, START, end)
+
+
 def test_a_period_opens_with_what_was_owed_before_and_runs_to_its_closing() -> None:
     found = statement(ZERO, HISTORY, START + timedelta(days=1), START + timedelta(days=50))
     assert found.opening == Decimal("1000.00")

@@ -46,6 +46,18 @@ def principal_effect(kind: MovementKind, *, undoes: bool) -> int:
     return 1 if kind.raises_debt is not undoes else -1
 
 
+def _place(line: StatementLine) -> tuple[object, ...]:
+    """Where a line stands: by posting date, sequence and loan; of one correction what is undone comes first.
+
+    Two lines in the same place are the same in all that is shown, so that however often a statement is made, it is the
+    same to the letter.
+    """
+    split = line.split
+    parts = (split.total, split.principal, split.interest, split.vat, split.fees, split.moratory)
+    told = (line.value_date, line.kind, line.reference or "", parts)
+    return (line.posted_on, line.sequence, line.loan_id, not line.undoes, *told)
+
+
 @dataclass(frozen=True, slots=True)
 class RunningLine:
     """A line and the principal owed after it."""
@@ -72,15 +84,14 @@ def statement(opening: Decimal, lines: Iterable[StatementLine], period_from: dat
 
     `opening` is what was owed before the first of `lines`. Lines posted before the period go into the opening, later
     ones are left out: the caller may hand over the whole history with an opening of zero, or the period's lines with a
-    balance it knows. Order: posting date, then sequence, then loan. Raises ValueError for a period that ends before it
-    begins.
+    balance it knows, in any order. Raises ValueError for a period that ends before it begins.
     """
     if period_to < period_from:
         raise ValueError("the period ends before it begins")
     balance = opening
     charges = credit_total = ZERO
     running: list[RunningLine] = []
-    for line in sorted(lines, key=lambda line: (line.posted_on, line.sequence, line.loan_id)):
+    for line in sorted(lines, key=_place):
         if line.posted_on > period_to:
             break
         balance += line.charge - line.credit
