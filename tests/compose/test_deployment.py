@@ -21,7 +21,7 @@ WRITABLE = {"rabbitmq", "couchdb"}
 RUN_AS_ROOT = {"couchdb"}
 """Whom this one becomes is its image's own business."""
 TOOLS = ("gcc", "cc", "make", "pip", "pip3", "uv", "hatchling", "git")
-LARGEST_ON_TOP_OF_BASE = {"backend-api": 130_000_000, "event-consumer": 50_000_000}
+LARGEST_ON_TOP_OF_BASE = {"backend-api": 160_000_000, "event-consumer": 50_000_000}
 pytestmark = pytest.mark.timeout(900)
 
 
