@@ -56,8 +56,9 @@ else
 	rm -f .coverage .coverage.*
 	failed=
 	report=$$(mktemp)
-	{ $(MAKE) --no-print-directory lint && nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-computing \
-	    PYTEST="tests --ignore=tests/compose $(WAITING:%=--ignore=%)"; } > "$$report" 2>&1 & computing=$$!
+	$(MAKE) --no-print-directory lint
+	nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-computing \
+	  PYTEST="tests --ignore=tests/compose $(WAITING:%=--ignore=%)" > "$$report" 2>&1 & computing=$$!
 	$(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-waiting PYTEST="$(WAITING)" || failed=yes
 	wait $$computing || failed=yes
 	cat "$$report"

@@ -51,7 +51,9 @@ histories = st.lists(
 
 
 @given(histories, st.data())
-def test_the_order_in_which_lines_are_handed_over_changes_nothing(history: list[StatementLine], data: st.DataObject) -> None:
+def test_the_order_in_which_lines_are_handed_over_changes_nothing(
+    history: list[StatementLine], data: st.DataObject
+) -> None:
     end = START + timedelta(days=100)
     in_another_order = data.draw(st.permutations(history))
     assert statement(ZERO, in_another_order, START, end) == statement(ZERO, history, START, end)
