@@ -20,17 +20,12 @@ from event_consumer.settings import Settings
 from event_consumer.topology import policy
 
 from tests.consumer.stack import Envelope, Stack, envelopes, eventually
+from tests.support.processes import free_port
 from tests.support.proxy import Mode, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSUMER = "event_consumer.handler:Consumer"
 NAIVE = "tests.consumer.naive:AcknowledgesFirst"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

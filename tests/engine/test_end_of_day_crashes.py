@@ -18,7 +18,7 @@ from tests.support.postgres import connect_as_owner
 from tests.support.processes import process, run_command, try_command
 from tests.support.waiting import eventually
 
-KILLS = int(os.environ.get("END_OF_DAY_KILLS", "6"))
+KILLS = int(os.environ.get("END_OF_DAY_KILLS", "10"))
 CLIENTS = 30
 DAYS = 45
 """Installments of the weekly loans become overdue on nearly all of them."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -156,12 +157,19 @@ async def try_command(*arguments: str, **environment: str) -> tuple[int, str]:
     return program.returncode, output.decode()
 
 
+PORTS = range(20_000, 25_000)
+"""Below the ports that the kernel gives away by itself, and away from those of stacks: of the kernel's, a port whose
+server is just being restarted can go to anybody who listens or connects meanwhile, and the server then cannot come
+back."""
+
+
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that nobody listens on now, and that the kernel gives to nobody by itself."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
