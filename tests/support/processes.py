@@ -16,7 +16,10 @@ import httpx2
 
 from tests.support.waiting import eventually
 
+PROTOCOL = "backend_api.http.protocol:PatientProtocol"
+
 ROOT = Path(__file__).resolve().parents[2]
+SERVER_LOGGING = str(ROOT / "backend-api" / "backend_api" / "server_logging.json")
 STOP_SECONDS = 15.0
 
 
@@ -93,7 +96,8 @@ async def api_process(
     address = f"http://127.0.0.1:{chosen}"
     arguments = (
         "-m", "uvicorn", "backend_api.app:create_app", "--factory", "--host", "127.0.0.1", "--port", str(chosen),
-        "--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header",
+        "--workers", str(workers), "--loop", "uvloop", "--http", PROTOCOL, "--no-proxy-headers", "--no-access-log",
+        "--no-server-header", "--log-config", SERVER_LOGGING,
         "--timeout-graceful-shutdown", "10",
     )  # fmt: skip
     async with process(name, *arguments, folder=folder, **environment) as running:

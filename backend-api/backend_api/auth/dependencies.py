@@ -1,56 +1,153 @@
-"""The one place where a request gets its principal and its right to go on."""
+"""The one place where a request gets its principal, its right to go on, and the bounds of what it sees.
 
-from collections.abc import Awaitable, Callable
+Every route says what it needs by one of the dependencies here, or stands in `OPEN`; else the application does not
+start. A principal of role client is held to its own objects here, by the ids in the path, and in lists by `http.lists`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
-from backend_api.auth.permissions import PERMISSIONS, Permission
-from backend_api.auth.tokens import Principal, Tokens
+from backend_api.auth.access import Access
+from backend_api.auth.permissions import Permission
+from backend_api.auth.principal import Principal
+from backend_api.domain.identifiers import normalise_rfc
 from backend_api.http import consistency
+from backend_api.http.limits import limits_of
+from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
+from backend_api.models import clients, loans, payments
 from backend_api.reads import Reader
 
+OPEN = frozenset(
+    {
+        "signIn",
+        "refreshSession",
+        "redeemOneTimeSecret",
+        "getClient",  # asks by hand what a token allows, and answers without one too
+        "welcome",
+        "isAlive",
+        "isReady",
+        "health",
+    }
+)
+"""Operations that need no credentials; whoever adds one says here that nobody has to sign in for it."""
 
-def principal_of(request: Request) -> Principal | None:
+
+class UndeclaredPermission(Exception):
+    """A route does not say who may call it."""
+
+
+def access_of(request: Request) -> Access:
+    """What tells who calls."""
+    access: Access = request.app.state.access
+    return access
+
+
+async def principal_of(request: Request) -> Principal | None:
     """Who calls; None without credentials. Raises 401 for bad credentials: a wrong token is not nobody."""
-    header = request.headers.get("authorization")
-    if header is None:
+    headers = request.headers
+    authorization = headers.get("authorization")
+    key = None if authorization is not None else headers.get("x-api-key")
+    if authorization is None and key is None:
+        limits_of(request).spend_of_address(request)
         return None
-    scheme, _, token = header.partition(" ")
-    resources = resources_of(request)
-    tokens: Tokens = request.app.state.tokens
-    principal = tokens.verify(token.strip(), resources.clock()) if scheme.lower() == "bearer" else None
+    access, now = access_of(request), resources_of(request).clock()
+    scheme, _, value = (f"Api-Key {key}" if authorization is None else authorization).partition(" ")
+    principal = None
+    match scheme.lower():
+        case "bearer":
+            principal = await access.of_token(value.strip(), now)
+        case "api-key":
+            principal = await access.of_api_key(value.strip(), now)
     if principal is None:
-        raise _unauthenticated("invalid_token")
+        limits_of(request).spend_of_address(request)
+        raise unauthenticated("invalid_token")
+    limits_of(request).spend_of(request, principal.actor)
     return principal
 
 
-def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency that lets only those through who hold the permission, and names them."""
+class Requirement:
+    """A dependency that lets only those through who may make the call, and names them."""
 
-    async def check(request: Request) -> Principal:
-        principal = principal_of(request)
+    def __init__(self, permission: Permission | None, *, people_only: bool = False) -> None:
+        self.permission = permission
+        self.people_only = people_only
+
+    async def __call__(self, request: Request) -> Principal:
+        """The principal. Raises 401, 403, and `NotFound` for an object of somebody else's."""
+        principal = await principal_of(request)
         if principal is None:
-            raise _unauthenticated(None)
-        check_permission(principal, permission)
+            raise unauthenticated(None)
+        if self.people_only and principal.api_key_id is not None:
+            raise HTTPException(403)
+        if self.permission is not None:
+            check_permission(principal, self.permission)
+            if principal.client_id is not None:
+                await check_own(request, principal)
         return principal
 
-    return check
+
+def require(permission: Permission) -> Requirement:
+    """For calls that need this permission."""
+    return Requirement(permission)
 
 
-async def signed_in(request: Request) -> Principal:
-    """A dependency for calls that every signed-in person may make."""
-    principal = principal_of(request)
-    if principal is None:
-        raise _unauthenticated(None)
-    return principal
+signed_in = Requirement(None)
+"""For calls that everybody with credentials may make, and that show nobody's objects."""
+person = Requirement(None, people_only=True)
+"""For calls about one's own password and sessions: not for API keys."""
 
 
 def check_permission(principal: Principal, permission: Permission) -> None:
-    """Raises 403 unless the principal's role holds the permission."""
-    if permission not in PERMISSIONS[principal.role]:
+    """Raises 403 unless the principal holds the permission."""
+    if permission not in principal.permissions:
         raise HTTPException(403)
+
+
+async def check_own(request: Request, principal: Principal) -> None:
+    """Raises `NotFound` unless everything in the path belongs to the client of the principal.
+
+    What is not known here belongs to nobody: a new path is closed to borrowers until somebody says whose it is.
+    """
+    for name, value in request.path_params.items():
+        question = _owner_of(name, str(value))
+        if question is None:
+            raise NotFound
+
+        async def owner(connection: AsyncConnection, question: Select[Any] = question) -> UUID | None:
+            found: UUID | None = (await connection.execute(question)).scalar_one_or_none()
+            return found
+
+        found = await resources_of(request).reads.find(reader_of(request, principal), owner)
+        if found != principal.client_id:
+            raise NotFound
+
+
+def _owner_of(name: str, value: str) -> Select[Any] | None:
+    """Which client a part of a path belongs to; None when it cannot be told."""
+    if name == "key" and len(value) < 32:
+        return select(clients.c.id).where(clients.c.rfc == normalise_rfc(value), clients.c.deleted_at.is_(None))
+    try:
+        object_id = UUID(value)
+    except ValueError:
+        return None
+    match name:
+        case "client_id" | "key":
+            return select(clients.c.id).where(clients.c.id == object_id)
+        case "loan_id":
+            return select(loans.c.client_id).where(loans.c.id == object_id)
+        case "payment_id":
+            return select(payments.c.client_id).where(payments.c.id == object_id)
+    return None
 
 
 def reader_of(request: Request, principal: Principal | None) -> Reader:
@@ -64,6 +161,22 @@ def reader_of(request: Request, principal: Principal | None) -> Reader:
     return Reader(actor, token.timeline, token.lsn, token.aggregate, token.sequence) if token else Reader(actor)
 
 
-def _unauthenticated(error: str | None) -> HTTPException:
+def check_declared(routes: Iterable[BaseRoute]) -> None:
+    """Raises `UndeclaredPermission` for a route that does not say who may call it, with its name."""
+    for route in routes:
+        if isinstance(route, APIRoute) and route.operation_id not in OPEN and not _requires(route.dependant):
+            name = route.operation_id or route.name
+            raise UndeclaredPermission(
+                f"{name} ({route.path}) declares no permission: let it depend on `require(...)`, `signed_in` or "
+                "`person`, or name it in `auth.dependencies.OPEN`"
+            )
+
+
+def unauthenticated(error: str | None) -> HTTPException:
+    """The 401 with its challenge."""
     challenge = 'Bearer realm="sofipo"' + (f', error="{error}"' if error else "")
     return HTTPException(401, headers={"WWW-Authenticate": challenge})
+
+
+def _requires(dependant: Dependant) -> bool:
+    return any(isinstance(each.call, Requirement) or _requires(each) for each in dependant.dependencies)

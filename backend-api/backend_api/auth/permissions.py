@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Roles of people who sign in. A `client` sees their own objects only, through the customer space."""
+    """Roles of people who sign in. A `client` sees their own objects only."""
 
     ADMIN = "admin"
     OFFICER = "officer"
@@ -13,7 +13,7 @@ class Role(StrEnum):
 
 
 class Permission(StrEnum):
-    """What a call needs."""
+    """What a call needs. The scopes of an API key are these."""
 
     CLIENTS_READ = "clients:read"
     CLIENTS_WRITE = "clients:write"
@@ -28,26 +28,40 @@ class Permission(StrEnum):
     PORTFOLIO_READ = "portfolio:read"
     LEDGER_READ = "ledger:read"
     LEDGER_CLOSE = "ledger:close"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    API_KEYS_READ = "api_keys:read"
+    API_KEYS_WRITE = "api_keys:write"
+    AUDIT_READ = "audit:read"
 
 
-_READ = frozenset(
-    {
-        Permission.CLIENTS_READ,
-        Permission.LOANS_READ,
-        Permission.PAYMENTS_READ,
-        Permission.APPROVALS_READ,
-        Permission.PRODUCTS_READ,
-        Permission.PORTFOLIO_READ,
-        Permission.LEDGER_READ,
-    }
-)
-_WRITE = frozenset(
+_OWN = frozenset({Permission.CLIENTS_READ, Permission.LOANS_READ, Permission.PAYMENTS_READ})
+_OFFICE_READ = _OWN | {
+    Permission.APPROVALS_READ,
+    Permission.PRODUCTS_READ,
+    Permission.PORTFOLIO_READ,
+    Permission.LEDGER_READ,
+}
+_OFFICE_WRITE = frozenset(
     {Permission.CLIENTS_WRITE, Permission.LOANS_WRITE, Permission.PAYMENTS_WRITE, Permission.APPROVALS_DECIDE}
 )
+_SUPERVISION = frozenset({Permission.USERS_READ, Permission.API_KEYS_READ, Permission.AUDIT_READ})
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.ADMIN: _READ | _WRITE | {Permission.PRODUCTS_WRITE, Permission.LEDGER_CLOSE},
-    Role.OFFICER: _READ | _WRITE,
-    Role.AUDITOR: _READ,
-    Role.CLIENT: frozenset(),
+    Role.ADMIN: frozenset(Permission),
+    Role.OFFICER: _OFFICE_READ | _OFFICE_WRITE,
+    Role.AUDITOR: _OFFICE_READ | _SUPERVISION,
+    Role.CLIENT: _OWN,
 }
+
+OF_PEOPLE = frozenset({Permission.USERS_WRITE, Permission.API_KEYS_WRITE})
+"""What no API key may, whatever its scopes: one that leaked could else make itself a successor."""
+
+EVERYTHING = "*"
+"""The scope of an API key that may do whatever its owner may."""
+
+
+def allowed(role: Role, scopes: list[str]) -> frozenset[Permission]:
+    """What an API key with these scopes may do for an owner of this role: never more than the owner."""
+    held = PERMISSIONS[role] - OF_PEOPLE
+    return held if EVERYTHING in scopes else frozenset(permission for permission in held if permission.value in scopes)

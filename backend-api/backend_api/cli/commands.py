@@ -22,9 +22,9 @@ from pydantic import ValidationError
 
 from backend_api import logs
 from backend_api.app import create_app, open_resources, utc_now
+from backend_api.cli import access, initialise, relay_health, worker_health
 from backend_api.cli import doctor as examination
 from backend_api.cli import eod as end_of_day
-from backend_api.cli import initialise, relay_health, worker_health
 from backend_api.db.pools import Connection, connect
 from backend_api.domain.errors import DomainError
 from backend_api.outbox import broker, parked
@@ -40,13 +40,18 @@ app = typer.Typer(
 )
 outbox = typer.Typer(help="Events on their way to the broker.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(outbox, name="outbox")
+app.add_typer(access.users, name="users")
+app.add_typer(access.api_keys, name="api-keys")
+app.add_typer(access.keys, name="keys")
+app.command("apikey_gen")(access.create_api_key)
 
 Result = TypeVar("Result")
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a container these are the ones of its network
 SERVER = (
     "uvicorn", "backend_api.app:create_app", "--factory", "--host", EVERY_ADDRESS, "--port", "8000", "--workers", "2",
-    "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header",
+    "--loop", "uvloop", "--http", "backend_api.http.protocol:PatientProtocol", "--no-proxy-headers",
+    "--no-access-log", "--no-server-header", "--log-config", str(logs.SERVER_LOGGING),
     "--timeout-graceful-shutdown", "10",
 )  # fmt: skip
 
@@ -242,6 +247,6 @@ def main() -> None:
     except ValidationError as error:
         sys.exit("\n".join(_sentence(dict(problem)) for problem in error.errors()))
     except DomainError as refusal:
-        sys.exit(refusal.message)
+        sys.exit(" ".join(error.detail for error in getattr(refusal, "errors", [])) or refusal.message)
     except (OSError, asyncpg.PostgresError, aio_pika.exceptions.AMQPError, CommandError) as error:
         sys.exit(f"{type(error).__name__}: {error}. Is the stack up, and do the settings name it (`.env.example`)?")

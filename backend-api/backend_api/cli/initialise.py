@@ -13,9 +13,10 @@ from alembic.config import Config
 
 import backend_api
 from backend_api.app import open_resources, utc_now
-from backend_api.auth import service as auth
 from backend_api.auth.passwords import hash_password
 from backend_api.auth.permissions import Role
+from backend_api.auth.users import service as users
+from backend_api.auth.users.schemas import UserIn
 from backend_api.cli.eod import Told
 from backend_api.db.pools import Connection
 from backend_api.domain.dates import business_date
@@ -73,11 +74,12 @@ async def open_business_day(settings: Settings) -> date:
 async def create_development_user(settings: Settings) -> bool:
     """Create admin/string. False if the name exists already."""
     origin = Origin("system:init", context.request_id(), context.current().traceparent, utc_now())
-    use_case = auth.create_user(DEVELOPMENT_USER, await hash_password(DEVELOPMENT_PASSWORD), Role.ADMIN)
+    admin = UserIn(username=DEVELOPMENT_USER, role=Role.ADMIN)
+    use_case = users.create_user(admin, None, await hash_password(DEVELOPMENT_PASSWORD))
     async with open_resources(settings) as resources:
         try:
-            await carry_out(resources, origin, use_case, auth.CONFLICTS)
-        except auth.UsernameTaken:
+            await carry_out(resources, origin, use_case, users.CONFLICTS)
+        except users.UsernameTaken:
             return False
     return True
 

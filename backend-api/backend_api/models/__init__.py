@@ -1,9 +1,18 @@
 """All tables, no queries, no rules. Constraints, triggers and grants stand in the migrations."""
 
-from backend_api.models.access import users
+from backend_api.models.access import (
+    api_keys,
+    login_failures,
+    refresh_tokens,
+    revocations,
+    sessions,
+    signing_keys,
+    users,
+)
 from backend_api.models.approvals import approvals
 from backend_api.models.base import metadata
-from backend_api.models.clients import clients
+from backend_api.models.clients import clients, record_reads
+from backend_api.models.decoys import decoy_attempts, decoys
 from backend_api.models.events import events, outbox, relay_lease
 from backend_api.models.ledger import accounts, daily_totals, ledger_entries, ledger_periods, postings
 from backend_api.models.loans import loan_movements, loans
@@ -14,6 +23,7 @@ from backend_api.models.system import business_day, cache_guard, idempotency_key
 
 __all__ = [
     "accounts",
+    "api_keys",
     "approvals",
     "business_day",
     "cache_guard",
@@ -21,6 +31,8 @@ __all__ = [
     "daily_totals",
     "day_close_failures",
     "day_closes",
+    "decoy_attempts",
+    "decoys",
     "events",
     "idempotency_keys",
     "ledger_entries",
@@ -29,11 +41,17 @@ __all__ = [
     "loan_product_versions",
     "loan_products",
     "loans",
+    "login_failures",
     "metadata",
     "outbox",
     "payment_reversals",
     "payments",
     "postings",
+    "record_reads",
+    "refresh_tokens",
     "relay_lease",
+    "revocations",
+    "sessions",
+    "signing_keys",
     "users",
 ]

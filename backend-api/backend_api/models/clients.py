@@ -29,3 +29,13 @@ clients = Table(
     Column("updated_at", Instant, nullable=False),
     Column("deleted_at", Instant, comment="Tombstone: personal data is blocked, RFC and e-mail are free again."),
 )
+
+record_reads = Table(
+    "record_reads",
+    metadata,
+    Column("client_id", Uuid, primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("actor", Text, primary_key=True),
+    Column("reads", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False),
+)
