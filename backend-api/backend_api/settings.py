@@ -3,6 +3,7 @@
 from datetime import time
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from backend_api.domain.errors import MoneyMalformed
 from backend_api.domain.money import parse_money
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused outside development, see below
+DEVELOPMENT_PEPPER = "development-only-pepper-of-32-bytes-or-more"
 DEVELOPMENT_PASSWORDS = frozenset(
     {"sofipo", "sofipo_app", "replicator", "guest", "password", "event_consumer", "string"}
 )
@@ -57,11 +59,18 @@ def _limit(value: object) -> object:
 Limit = Annotated[Decimal | None, BeforeValidator(_limit)]
 """An amount of pesos above which something is so; None is never."""
 
+RateLimit = Annotated[
+    Annotated[int, Field(ge=0, le=1_000_000)] | None, BeforeValidator(lambda value: None if value == "" else value)
+]
+"""Requests a minute; None is what the environment brings: a limit in production, none in development."""
+PRODUCTION_QUOTAS = {"reads": 6000, "writes": 1200, "anonymous": 600}
+
 
 class Settings(BaseSettings):
     """Settings with the names their users know; `.env.example` documents each.
 
-    Raises a validation error that names the variable when production is asked for with a default or short secret.
+    Raises a validation error that names every variable with which production would be open: default or short secrets,
+    any origin or host, no TLS in front, debugging.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
@@ -102,11 +111,23 @@ class Settings(BaseSettings):
     api_port: int = 8000
     """Where `sofipo doctor` asks the API for its health; where it listens is said by the command that starts it."""
     api_secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    api_secret_keys_old: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Secrets that sign nothing any more; what they signed is taken as long as they stand here."""
+    api_key_pepper: SecretStr = SecretStr(DEVELOPMENT_PEPPER)
+    """API keys are stored as an HMAC under it: with another one every key is refused."""
     api_algorithm: Annotated[str, Field(pattern="^HS(256|384|512)$")] = "HS256"
     api_access_token_expire_minutes: Annotated[int, Field(ge=1, le=30)] = 15
     token_issuer: str = "sofipo"  # noqa: S105 - a name
     token_audience: str = "sofipo-api"  # noqa: S105 - a name
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names under which the API is called; requests to others are refused. Empty: any."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of the proxies that end TLS in front of the API: what they say of the caller is believed."""
+    rate_limit_reads: RateLimit = None
+    rate_limit_writes: RateLimit = None
+    rate_limit_anonymous: RateLimit = None
+    """Requests a minute: of one user or API key, and of one address without either. 0 is no limit."""
 
     rfc_strict: bool = False
     anonymous_client_lookup: AnonymousLookup = AnonymousLookup.MASKED
@@ -141,6 +162,19 @@ class Settings(BaseSettings):
     condusef_site: str = "www.condusef.gob.mx"
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secret that signs, and those of which the signature is still taken."""
+        return tuple(key.get_secret_value() for key in (self.api_secret_key, *self.api_secret_keys_old))
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """Requests a minute by class of route; a class without a limit is missing."""
+        standard = {} if self.is_development else PRODUCTION_QUOTAS
+        chosen = {kind: getattr(self, f"rate_limit_{kind}") for kind in PRODUCTION_QUOTAS}
+        quotas = {kind: standard.get(kind, 0) if quota is None else quota for kind, quota in chosen.items()}
+        return {kind: quota for kind, quota in quotas.items() if quota}
+
+    @property
     def zone(self) -> ZoneInfo:
         """Time zone in which business dates are reckoned."""
         return ZoneInfo(self.business_time_zone)
@@ -157,10 +191,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
-        origins = values.get("allowed_origins")
-        if isinstance(origins, str):
-            values["allowed_origins"] = tuple(part.strip() for part in origins.split(",") if part.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("allowed_origins", "allowed_hosts", "trusted_proxies"):
+            text = values.get(name)
+            if isinstance(text, str):
+                values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
+        old = values.get("api_secret_keys_old")
+        if isinstance(old, str):
+            values["api_secret_keys_old"] = tuple(SecretStr(part.strip()) for part in old.split(",") if part.strip())
         return values
 
     @model_validator(mode="after")
@@ -168,16 +206,49 @@ class Settings(BaseSettings):
         if self.is_development:
             return self
         unsafe = [name.upper() for name in PASSWORDS if _is_unsafe(getattr(self, name))]
-        secret = self.api_secret_key.get_secret_value()
-        if secret == DEVELOPMENT_SECRET or len(secret.encode()) < MINIMUM_SECRET_BYTES:
+        if _is_weak(self.api_secret_key):
             unsafe.append("API_SECRET_KEY")
+        if any(_is_weak(secret) for secret in self.api_secret_keys_old):
+            unsafe.append("API_SECRET_KEYS_OLD")
+        if _is_weak(self.api_key_pepper):
+            unsafe.append("API_KEY_PEPPER")
+        reasons = []
         if unsafe:
-            raise ValueError(
-                f"ENVIRONMENT=production refuses default, empty or short secrets: set {', '.join(sorted(unsafe))} "
-                f"(passwords need {MINIMUM_PASSWORD_CHARACTERS} characters or more, API_SECRET_KEY "
-                f"{MINIMUM_SECRET_BYTES} bytes), or set ENVIRONMENT=development"
+            reasons.append(
+                f"default, empty or short secrets: set {', '.join(sorted(unsafe))} "
+                f"(passwords need {MINIMUM_PASSWORD_CHARACTERS} characters or more, secret keys and the pepper "
+                f"{MINIMUM_SECRET_BYTES} bytes)"
             )
+        reasons += [sentence for is_open, sentence in self._open_doors() if is_open]
+        if reasons:
+            raise ValueError(f"ENVIRONMENT=production refuses {'; '.join(reasons)}; or set ENVIRONMENT=development")
         return self
+
+    def _open_doors(self) -> tuple[tuple[bool, str], ...]:
+        """What would let in more than it should, and the sentence about it."""
+        origins = self.allowed_origins
+        everybody = any(network.prefixlen == 0 for network in self.trusted_proxies)
+        return (
+            (
+                any(not origin.startswith("https://") or "*" in origin for origin in origins),
+                "origins that are open or not encrypted: ALLOWED_ORIGINS names each as https://host",
+            ),
+            (
+                not self.allowed_hosts or any("*" in host for host in self.allowed_hosts),
+                "any host: ALLOWED_HOSTS names those under which the API is called",
+            ),
+            (
+                not self.trusted_proxies or everybody,
+                "a network without TLS: TRUSTED_PROXIES names the proxies that end it in front of the API",
+            ),
+            (self.log_level.upper() in ("DEBUG", "NOTSET"), "debugging: LOG_LEVEL is INFO or higher"),
+        )
+
+
+def _is_weak(secret: SecretStr) -> bool:
+    """Whether a key is known to everybody or short."""
+    text = secret.get_secret_value()
+    return text in (DEVELOPMENT_SECRET, DEVELOPMENT_PEPPER) or len(text.encode()) < MINIMUM_SECRET_BYTES
 
 
 def _is_unsafe(password: SecretStr | None) -> bool:

@@ -10,14 +10,26 @@ from fastapi.openapi.utils import get_openapi
 from backend_api.http import problems
 from backend_api.http.examples import problem
 from backend_api.http.idempotency import KeyReused, RequestInProgress
+from backend_api.http.limits import RateLimited
 from backend_api.http.problems import Busy, FieldError, FieldRefused, NotFound, PreconditionFailed, Problem
 
-ANONYMOUS = frozenset({"signIn"})
+ANONYMOUS = frozenset({"signIn", "refreshSession", "redeemOneTimeSecret"})
 OPTIONAL = frozenset({"getClient"})
 CALCULATIONS = frozenset({"previewLoan"})
 """Posted because their terms need a body; they store nothing."""
-PLAIN = CALCULATIONS | {"whoAmI"}
+OWN = frozenset({"whoAmI", "listSessions"})
+"""About the caller only, and never older than what they did."""
+PLAIN = CALCULATIONS | OWN
 """For everybody who is signed in."""
+KEYLESS = frozenset(
+    {
+        "signOut", "endSession", "endAllSessions", "changePassword", "createUser", "resetPassword", "createApiKey",
+        "rotateApiKey",
+    }
+)  # fmt: skip
+"""Their answers hold secrets or end sessions: none is stored, so none takes a key."""
+OF_PEOPLE = KEYLESS | {"updateUser", "disableUser", "revokeApiKey", "listSessions"}
+"""Not for API keys."""
 IDEMPOTENT_METHODS = frozenset({"post", "patch", "put", "delete"})
 
 DESCRIPTION = """\
@@ -25,7 +37,9 @@ Amounts are strings with two decimals. Refusals are `application/problem+json` w
 fields, and enumerations in answers may gain values, at any time: ignore what you do not know.
 """
 TAGS = {
-    "Auth": "Sign in and find out who is signed in.",
+    "Auth": "Sign in, stay signed in, sign out.",
+    "Users": "Who may sign in, and as what.",
+    "API keys": "How programs call: with scopes, in the name of a person.",
     "Clients": "The people and companies who borrow: their records, what they owe, their statements.",
     "Loans": "Granting, activating, rejecting and cancelling loans, and what moved on them.",
     "Products": "The terms that loans copy, in versions, and the limits within which loans are granted.",
@@ -33,6 +47,7 @@ TAGS = {
     "Approvals": "What is above the configured amounts waits for a second person.",
     "Portfolio": "What is owed, how late it is, and what is reserved for it.",
     "Ledger": "Double entry: accounts, entries, closed months.",
+    "Decoys": "Doors that lead nowhere, and who tried them.",
     "System": "What this is and how it is.",
 }
 REFUSALS = {
@@ -42,6 +57,7 @@ REFUSALS = {
     "409": "The current state does not allow this.",
     "412": "The resource has changed since you read it.",
     "422": "The request has fields that cannot be accepted.",
+    "429": "Too many requests: see Retry-After.",
     "503": "Try again: see Retry-After.",
 }
 UNKNOWN_FIELD = FieldError(pointer="/colour", code="extra_forbidden", detail="This field is not known here.")
@@ -98,7 +114,13 @@ def _finish(document: Json) -> Json:
             "type": "oauth2",
             "description": "POST /api/v1/auth/token, then Authorization: Bearer …",
             "flows": {"password": {"tokenUrl": "/api/v1/auth/token", "scopes": {}}},
-        }
+        },
+        "apiKey": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "Or Authorization: Api-Key …; POST /api/v1/api-keys makes one.",
+        },
     }
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -122,8 +144,9 @@ def _add_security_and_headers(method: str, operation: Json) -> None:
     name = operation["operationId"]
     if name in ANONYMOUS:
         return
-    operation["security"] = [{"bearer": []}, {}] if name in OPTIONAL else [{"bearer": []}]
-    if name != "whoAmI":
+    ways: list[Json] = [{"bearer": []}] if name in OF_PEOPLE else [{"bearer": []}, {"apiKey": []}]
+    operation["security"] = [*ways, {}] if name in OPTIONAL else ways
+    if name not in OWN | KEYLESS:
         stores = method in IDEMPOTENT_METHODS and name not in CALCULATIONS
         shared = IDEMPOTENCY_KEY if stores else CONSISTENCY_TOKEN
         operation.setdefault("parameters", []).append(shared)
@@ -148,7 +171,7 @@ def _general_refusals(path: str, operation: Json, schemas: Json) -> dict[str, Js
     found: dict[str, Json] = {status: {} for status in operation["responses"] if status in REFUSALS}
     if name not in ANONYMOUS:
         found["401"] = _standard(401)
-    if name not in ANONYMOUS | PLAIN:
+    if name not in ANONYMOUS | (PLAIN - OF_PEOPLE):
         found["403"] = _standard(403)
     if "{" in path:
         found["404"] = problem(problems.of_refusal(NotFound()))
@@ -159,6 +182,7 @@ def _general_refusals(path: str, operation: Json, schemas: Json) -> dict[str, Js
         found["422"] |= problem(problems.of_refusal(KeyReused()))
     if "If-Match" in headers:
         found["412"] = problem(problems.of_refusal(PreconditionFailed()))
+    found["429"] = problem(problems.of_refusal(RateLimited(30)))
     found["503"] = problem(problems.of_refusal(Busy()))
     return found
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from fastapi import Query
 from pydantic import BaseModel, Field
-from sqlalchemy import Column, Select, tuple_
+from sqlalchemy import Column, ColumnElement, Select, tuple_
 
 from backend_api.http.problems import FieldRefused
 from backend_api.http.signing import SignatureInvalidError, Signer
@@ -52,10 +52,14 @@ class Paging:
     after: tuple[Any, UUID] | None
     audience: str
     signer: Signer
+    own: ColumnElement[bool] | None = None
+    """What holds for the rows that the caller may see; None for callers who may see all."""
 
     def apply(self, statement: Select[Any]) -> Select[Any]:
         """Add order, start and limit (one row more than asked for tells whether there are more)."""
         columns = (self.sort.column, self.id_column)
+        if self.own is not None:
+            statement = statement.where(self.own)
         if self.after is not None:
             here = tuple_(*columns)
             there = tuple_(*self.after)
@@ -86,6 +90,7 @@ def paging(
     filters: Mapping[str, object],
     limit: int,
     cursor: str | None,
+    own: ColumnElement[bool] | None = None,
 ) -> Paging:
     """Check a page request. The cursor is bound to list, principal, filters and sort: anything else is refused.
 
@@ -104,7 +109,7 @@ def paging(
             after = sorts[key].parse(value), UUID(row_id)
         except (SignatureInvalidError, ValueError) as error:
             raise FieldRefused("query:cursor", "cursor_invalid", "This cursor was not issued for this list.") from error
-    return Paging(sorts[key], id_column, descending, limit, after, audience, signer)
+    return Paging(sorts[key], id_column, descending, limit, after, audience, signer, own)
 
 
 def _spell(value: object) -> str:

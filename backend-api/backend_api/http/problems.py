@@ -139,10 +139,10 @@ def response(status: int, content: bytes, headers: Mapping[str, str] | None = No
 
 def refusal_response(refusal: DomainError) -> Response:
     """The response of a refusal; what may be tried again says when."""
-    retry = (
-        {"Retry-After": "1"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE or refusal.code in RETRYABLE else {}
-    )
-    return response(refusal.status, of_refusal(refusal), retry)
+    seconds = getattr(refusal, "retry_after", None)
+    if seconds is None and (refusal.status == HTTPStatus.SERVICE_UNAVAILABLE or refusal.code in RETRYABLE):
+        seconds = 1
+    return response(refusal.status, of_refusal(refusal), {"Retry-After": str(seconds)} if seconds else {})
 
 
 RETRYABLE = frozenset({"request_in_progress"})
@@ -158,6 +158,8 @@ TEXTS = {
     413: ("body_too_large", "The body is larger than 1 MiB."),
     422: ("validation_failed", "The request has fields that cannot be accepted."),
     415: ("unsupported_media_type", "Send the body as plain application/json."),
+    421: ("host_unknown", "This host is not served here."),
+    431: ("headers_too_large", "The request has more than 100 header fields, or more than 32 KiB of them."),
 }
 """Code and sentence of a refusal that has none of its own."""
 

@@ -2,6 +2,7 @@
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 
 SIGNATURE_BYTES = 16
@@ -12,14 +13,17 @@ class SignatureInvalidError(Exception):
 
 
 class Signer:
-    """Signs with a key derived for one purpose, so that a cursor can never pass for a token."""
+    """Signs with a key derived for one purpose, so that a cursor can never pass for a token.
 
-    def __init__(self, secret: str, purpose: str) -> None:
-        self._key = hmac.digest(secret.encode(), purpose.encode(), "sha256")
+    The first secret signs; what the others signed is still taken, so that a secret can be changed.
+    """
+
+    def __init__(self, secrets: Sequence[str], purpose: str) -> None:
+        self._keys = [derive(secret, purpose) for secret in secrets]
 
     def sign(self, payload: bytes, audience: str = "") -> str:
         """The payload, signed for an audience: whoever presents it must verify with the same one."""
-        return urlsafe_b64encode(self._mac(payload, audience) + payload).rstrip(b"=").decode()
+        return _spelled(_mac(self._keys[0], payload, audience) + payload)
 
     def verify(self, signed: str, audience: str = "") -> bytes:
         """The payload. Raises `SignatureInvalidError`."""
@@ -29,10 +33,22 @@ class Signer:
             raise SignatureInvalidError from error
         mac, payload = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
         # Comparing the spelling too: base64 has several spellings of one value, we issue one.
-        if not hmac.compare_digest(mac, self._mac(payload, audience)) or self.sign(payload, audience) != signed:
+        if _spelled(raw) != signed or not any(
+            hmac.compare_digest(mac, _mac(key, payload, audience)) for key in self._keys
+        ):
             raise SignatureInvalidError
         return payload
 
-    def _mac(self, payload: bytes, audience: str) -> bytes:
-        message = len(audience.encode()).to_bytes(4, "big") + audience.encode() + payload
-        return hmac.digest(self._key, message, sha256)[:SIGNATURE_BYTES]
+
+def derive(secret: str, purpose: str, salt: bytes = b"") -> bytes:
+    """A key of 64 bytes for one purpose from a secret: HKDF with SHA-512 (RFC 5869), whose first block it is."""
+    return hmac.digest(hmac.digest(salt or bytes(64), secret.encode(), "sha512"), purpose.encode() + b"\x01", "sha512")
+
+
+def _spelled(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _mac(key: bytes, payload: bytes, audience: str) -> bytes:
+    message = len(audience.encode()).to_bytes(4, "big") + audience.encode() + payload
+    return hmac.digest(key, message, sha256)[:SIGNATURE_BYTES]

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -18,6 +18,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
@@ -28,6 +29,11 @@ from backend_api.domain.money import format_money, parse_money, parse_positive_m
 from backend_api.http.problems import BodyRefused
 
 MAX_DEPTH = 20
+MAX_FIELDS = 100
+"""Of one object: more than any body here has, and few enough that naming the unknown ones costs little."""
+MAX_BRACKETS = 5000
+"""Objects and lists of one body: a list of a thousand payments has fewer."""
+MAX_EXPONENT = 1000
 MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -35,6 +41,14 @@ class StrictModel(BaseModel):
     """A request body: unknown fields are refused, numbers are not guessed from strings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, value: Any) -> Any:
+        # FastAPI also takes attributes for fields: 1.5 would pass as an object in which all of them are left out.
+        if isinstance(value, dict | BaseModel):
+            return value
+        raise PydanticCustomError("model_attributes_type", "The value must be an object.")
 
 
 class StrictRequest(Request):
@@ -61,7 +75,7 @@ class StrictRequest(Request):
             return json.loads(
                 text,
                 object_pairs_hook=_unique_keys,
-                parse_float=Decimal,
+                parse_float=_bounded_decimal,
                 parse_int=_bounded_int,
                 parse_constant=_refuse_constant,
             )
@@ -91,6 +105,8 @@ def _malformed(code: str, message: str) -> BodyRefused:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_FIELDS:
+        raise _malformed("json_too_many_fields", f"An object has more than {MAX_FIELDS} fields.")
     result = dict(pairs)
     if len(result) != len(pairs):
         raise _malformed("json_duplicate_key", "An object has the same key twice.")
@@ -104,10 +120,22 @@ def _bounded_int(digits: str) -> int | Decimal:
     return int(digits)
 
 
+def _bounded_decimal(digits: str) -> Decimal:
+    # Whoever asks 1e999999999 for its whole part writes down a thousand million digits.
+    try:
+        value = Decimal(digits)
+    except InvalidOperation:  # a power that takes more than a word of the machine
+        value = None
+    if value is None or not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
+        raise _malformed("json_number_too_long", f"A number has more than {MAX_EXPONENT} digits.")
+    return value
+
+
 def _refuse_constant(_: str) -> Any:
     raise _malformed("json_invalid", "NaN and Infinity are not JSON.")
 
 
+_BRACKET = re.compile(r"[\[{}\]]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -116,12 +144,14 @@ def _refuse_depth(text: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
-    for character in _STRING.sub("", text):
-        if character in "[{":
+    for number, bracket in enumerate(_BRACKET.finditer(_STRING.sub("", text))):
+        if number >= 2 * MAX_BRACKETS:
+            raise _malformed("json_too_many_fields", f"The body has more than {MAX_BRACKETS} objects and lists.")
+        if bracket[0] in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise _malformed("json_too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
-        elif character in "]}":
+        else:
             depth -= 1
 
 
@@ -195,3 +225,13 @@ Label = Annotated[Text, StringConstraints(min_length=1, max_length=60)]
 """A short identifier of somebody else's: an external id, a reference."""
 Remark = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
 """Why something is done, in the words of whoever does it."""
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null_required", "This field cannot be emptied.")
+    return value
+
+
+Kept = BeforeValidator(_not_null)
+"""A field of a change that may be left out, and not be null."""

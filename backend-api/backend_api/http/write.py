@@ -123,16 +123,19 @@ async def run(
     body: BaseModel | None = None,
     conflicts: Conflicts | None = None,
     turn: UUID | None = None,
+    keyless: bool = False,
 ) -> Response:
     """Carry out a use case for `actor` and answer.
 
     `turn` names what concurrent requests would collide on (a loan, a client): within this process they queue for it.
+    `keyless` is for calls whose answer holds a secret: no Idempotency-Key is looked at, so nothing of it is stored.
     Raises `DomainError` for refusals, `Busy` when the database cannot do it now.
     """
     resources = resources_of(request)
     current = context.current()
     origin = Origin(actor, current.request_id, current.traceparent, resources.clock())
-    key = idempotency.read_key(request.headers.get(idempotency.HEADER), actor, request.method, request.url.path, body)
+    given = None if keyless else request.headers.get(idempotency.HEADER)
+    key = idempotency.read_key(given, actor, request.method, request.url.path, body)
     work = _Request(use_case, conflicts or {}, origin, key)
     async with resources.turns.take(turn):
         outcome = await _until_decided(resources, work)
@@ -145,10 +148,10 @@ async def carry_out(
     use_case: UseCase,
     conflicts: Conflicts | None = None,
     lane: Lane = Lane.INTERACTIVE,
-) -> None:
+) -> Response:
     """The same for a change that no request asked for (a command, a job); its events wait in `lane`."""
     outcome = await _until_decided(resources, _Request(use_case, conflicts or {}, origin, None, lane))
-    await _respond(resources, origin.actor, outcome)
+    return await _respond(resources, origin.actor, outcome)
 
 
 async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
