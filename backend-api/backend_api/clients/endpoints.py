@@ -7,13 +7,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backend_api.auth.dependencies import check_permission, principal_of, reader_of, require
+from backend_api.auth.dependencies import check_own, check_permission, principal_of, reader_of, require, unauthenticated
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
-from backend_api.clients import queries, service, views
+from backend_api.auth.principal import Principal
+from backend_api.clients import personal_data, queries, readers, service, views
 from backend_api.clients.schemas import (
     LOOKUP_EXAMPLE,
     RECORD_EXAMPLE,
@@ -31,7 +30,7 @@ from backend_api.clients.statement.printing import Printer, PrintingFailed
 from backend_api.domain.errors import RfcInvalid
 from backend_api.domain.identifiers import normalise_rfc
 from backend_api.domain.states import ClientStatus
-from backend_api.http import examples, write
+from backend_api.http import context, examples, write
 from backend_api.http.lists import Paged
 from backend_api.http.pagination import Page, Sort
 from backend_api.http.problems import FieldRefused, NotFound
@@ -39,6 +38,7 @@ from backend_api.http.resources import resources_of
 from backend_api.http.strict import Day, StrictRoute, Text
 from backend_api.http.views import answer, answer_model
 from backend_api.models import clients
+from backend_api.outbox.record import Origin
 from backend_api.settings import AnonymousLookup
 
 PRINTER = Printer()
@@ -72,6 +72,14 @@ RECORD_REFUSALS = examples.refusals(
     service.DuplicateExternalId(),
     FieldRefused("/rfc", "rfc_date", RfcInvalid.reasons["rfc_date"]),
 )
+PRINTED: examples.Responses = {
+    200: {
+        "content": {
+            "text/html": {"schema": {"type": "string"}, "example": "<!doctype html>…"},
+            "application/pdf": {"schema": {"type": "string", "format": "binary"}, "example": "%PDF-1.7…"},
+        }
+    }
+}
 CHANGED_RECORD = {**RECORD_EXAMPLE, "phone": "+52 55 1234 5678", "version": 2}
 
 
@@ -102,7 +110,9 @@ async def list_clients(
 ) -> Response:
     """Clients, oldest first. Sort by `created_at` or `full_name`."""
     filters = {"status": status, "external_id": external_id, "email": email, "name": name}
-    paging = page.of("clients", principal.actor, clients.c.id, SORTS, filters)
+    paging = page.of(
+        "clients", principal, clients.c.id, SORTS, filters, of_client=lambda client_id: clients.c.id == client_id
+    )
     conditions = []
     if status:
         conditions.append(clients.c.status == status.value)
@@ -115,7 +125,10 @@ async def list_clients(
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)
     )
-    return answer_model(request, paging.page(rows, views.client_out))
+    shown = paging.page(rows, views.client_out)
+    for client in shown.data:
+        readers.readers_of(request).note(principal, client.id)
+    return answer_model(request, shown)
 
 
 @router.get(
@@ -135,24 +148,31 @@ async def get_client(request: Request) -> Response:
     """The record for those who may read clients. Without a token, by RFC only: id, masked RFC, initials and status."""
     key: str = request.path_params["key"]
     resources = resources_of(request)
-    principal = principal_of(request)
+    principal = await principal_of(request)
     reader = reader_of(request, principal)
     client_id = _uuid(key)
     if principal is None:
         lookup = resources.settings.anonymous_client_lookup
         if client_id is not None or lookup is AnonymousLookup.OFF:
-            raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer realm="sofipo"'})
+            raise unauthenticated(None)
         rfc: str | None = _rfc(key)
         view, build = views.lookup_view_name(lookup), views.lookup_view(_rfc(key), lookup)
     else:
         check_permission(principal, Permission.CLIENTS_READ)
+        if principal.client_id is not None:
+            await check_own(request, principal)
         rfc = None if client_id else _rfc(key)
         view, build = service.RECORD_VIEW, views.record_view(client_id, rfc)
     if client_id is None and rfc is not None:
         client_id = await resources.reads.id_of(rfc)
     if client_id is None:
-        return answer(request, await resources.reads.build_view(reader, view, build))
-    return answer(request, await resources.reads.client_view(reader, client_id, view, rfc, build))
+        found = await resources.reads.build_view(reader, view, build)
+        client_id = await resources.reads.id_of(rfc) if principal is not None and rfc is not None else None
+    else:
+        found = await resources.reads.client_view(reader, client_id, view, rfc, build)
+    if principal is not None and found is not None and client_id is not None:
+        readers.readers_of(request).note(principal, client_id)
+    return answer(request, found)
 
 
 @router.put(
@@ -199,6 +219,42 @@ async def delete_client(request: Request, client_id: UUID, principal: CanWrite, 
     return await write.run(request, principal.actor, service.delete_client(client_id, if_match), turn=client_id)
 
 
+@router.get(
+    "/{client_id}/personal-data",
+    response_model=personal_data.PersonalData,
+    operation_id="exportPersonalData",
+    summary="Everything stored about a client",
+)
+async def export_personal_data(request: Request, client_id: UUID, principal: CanRead) -> Response:
+    """Record, loans, payments, sign-ins, history, and who read the record. That it was asked for is recorded too."""
+    resources = resources_of(request)
+    current = context.current()
+    origin = Origin(principal.actor, current.request_id, current.traceparent, resources.clock())
+    await write.carry_out(resources, origin, personal_data.exported(client_id))
+    readers.readers_of(request).note(principal, client_id)
+    found = await resources.reads.on_primary(lambda connection: personal_data.collect(connection, client_id))
+    if found is None:
+        raise NotFound
+    headers = {"Cache-Control": "private, no-store", "Vary": "Authorization, X-API-Key"}
+    return Response(found.model_dump_json(), 200, headers, "application/json")
+
+
+@router.get(
+    "/{client_id}/readers",
+    response_model=personal_data.Readers,
+    operation_id="listRecordReaders",
+    summary="Who read a client's record",
+)
+async def list_readers(
+    request: Request, client_id: UUID, principal: Annotated[Principal, Depends(require(Permission.AUDIT_READ))]
+) -> Response:
+    """Users and API keys by the hour, the latest first, the last thousand. It is a second or two behind."""
+    rows = await resources_of(request).reads.query(
+        reader_of(request, principal), lambda connection: readers.of_client(connection, client_id)
+    )
+    return answer_model(request, personal_data.Readers.model_validate({"data": rows}, from_attributes=True))
+
+
 @router.get("/{client_id}/balance", response_model=Balance, operation_id="getBalance", summary="What a client owes")
 async def get_balance(request: Request, client_id: UUID, principal: CanRead) -> Response:
     """Total debt, open loans and available credit as of the current business date."""
@@ -216,7 +272,8 @@ async def get_balance(request: Request, client_id: UUID, principal: CanRead) -> 
         views.PeriodTooLong(),
         StatementTooLong(),
         PrintingFailed(),
-    ),
+    )
+    | PRINTED,
     operation_id="getAccountStatement",
     summary="Account statement of a period",
 )

@@ -25,6 +25,11 @@ def client_status_changed(client_id: UUID, status: ClientStatus) -> Fact:
     return Fact(name, client_id, {"client_id": str(client_id), "status": status.value})
 
 
+def person_data_exported(client_id: UUID) -> Fact:
+    """Somebody got everything that is stored about a client."""
+    return Fact("person_data_exported", client_id, {"client_id": str(client_id)})
+
+
 def client_deleted(client_id: UUID) -> Fact:
     """Personal data is blocked; RFC and e-mail are free again."""
     return Fact("client_deleted", client_id, {"client_id": str(client_id)})

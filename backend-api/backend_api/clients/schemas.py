@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from backend_api.domain.errors import DomainError
 from backend_api.domain.identifiers import check_clabe, check_curp
 from backend_api.domain.states import ClientStatus, LoanStatus
 from backend_api.http import examples
-from backend_api.http.strict import Day, Label, MoneyOrZero, MoneyOut, StrictModel, Text
+from backend_api.http.strict import Day, Kept, Label, MoneyOrZero, MoneyOut, StrictModel, Text
 
 EXAMPLE: dict[str, Any] = {"full_name": "Carlos Perez", "email": "carlos.perez@example.com", "rfc": "PEPJ800101HNE"}
 RECORD_EXAMPLE: dict[str, Any] = {
@@ -112,13 +112,6 @@ def _clabe(value: str) -> str:
         raise PydanticCustomError(error.code, error.message) from error
 
 
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise PydanticCustomError("null_required", "This field cannot be emptied.")
-    return value
-
-
-Kept = BeforeValidator(_not_null)
 FullName = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Email = Annotated[Text, StringConstraints(max_length=254), AfterValidator(_email)]
 Rfc = Annotated[Text, StringConstraints(min_length=1, max_length=40)]

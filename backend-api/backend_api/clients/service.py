@@ -119,11 +119,11 @@ def delete_client(client_id: UUID, if_match: str | None) -> UseCase:
     """Block the personal data, free RFC and e-mail. Raises `NotFound`, `ClientHasOpenLoans`, `PreconditionFailed`."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        row = await _for_change(connection, client_id, if_match)
+        row = await for_change(connection, client_id, if_match)
         if row["open_loans"]:
             raise ClientHasOpenLoans
         return Change(
-            aggregate=_aggregate(row),
+            aggregate=aggregate(row),
             business_date=row["today"],
             values={"deleted_at": origin.at, "version": row["version"] + 1, "updated_at": origin.at},
             facts=[events.client_deleted(client_id)],
@@ -135,7 +135,7 @@ def delete_client(client_id: UUID, if_match: str | None) -> UseCase:
 
 def _change_record(client_id: UUID, wanted: dict[str, Any], if_match: str | None, *, rfc_strict: bool) -> UseCase:
     async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
-        row = await _for_change(connection, client_id, if_match)
+        row = await for_change(connection, client_id, if_match)
         values = dict(wanted)
         if "rfc" in values:
             verdict = _check_rfc(values["rfc"], strict=rfc_strict)
@@ -151,7 +151,7 @@ def _change_record(client_id: UUID, wanted: dict[str, Any], if_match: str | None
         changed |= {"version": row["version"] + 1, "updated_at": origin.at}
         facts = _facts(client_id, changed)
         return Change(
-            aggregate=_aggregate(row),
+            aggregate=aggregate(row),
             business_date=row["today"],
             values=_plain(changed),
             facts=facts,
@@ -174,7 +174,8 @@ def _facts(client_id: UUID, changed: Mapping[str, Any]) -> list[Fact]:
     return facts
 
 
-async def _for_change(connection: Connection, client_id: UUID, if_match: str | None) -> Record:
+async def for_change(connection: Connection, client_id: UUID, if_match: str | None) -> Record:
+    """A client as it is to be changed. Raises `NotFound`, `PreconditionFailed`."""
     row = await queries.for_change(connection, client_id)
     if row is None:
         raise NotFound
@@ -205,7 +206,8 @@ def _warnings(verdict: RfcVerdict) -> str:
     return orjson.dumps([{"code": code, "detail": detail} for code, detail in verdict.warnings]).decode()
 
 
-def _aggregate(row: Record) -> Aggregate:
+def aggregate(row: Record) -> Aggregate:
+    """The boundary of a change of this client."""
     return Aggregate("client", clients, row["id"], row["event_sequence"], row["chain_head"])
 
 
