@@ -9,20 +9,28 @@ from datetime import UTC, datetime
 import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+from starlette.middleware.cors import CORSMiddleware
 
 from backend_api import logs
 from backend_api.approvals import endpoints as approvals
+from backend_api.auth.access import open_access
+from backend_api.auth.api_keys.endpoints import router as api_keys
+from backend_api.auth.dependencies import check_declared
 from backend_api.auth.endpoints import router as auth
-from backend_api.auth.tokens import Tokens
+from backend_api.auth.users.endpoints import router as users
 from backend_api.cache.clients import SCRIPTS, ClientCache
 from backend_api.cache.guard import CacheGuard
 from backend_api.cache.redis import BatchedRedis
 from backend_api.clients.endpoints import router as clients
+from backend_api.clients.readers import open_readers
 from backend_api.db.pools import open_databases
 from backend_api.db.sampler import Sampler
+from backend_api.decoys import endpoints as decoys
+from backend_api.decoys.service import open_recorder
 from backend_api.http import documentation, health, openapi, problems
 from backend_api.http.consistency import CommitPosition
 from backend_api.http.edge import Edge
+from backend_api.http.limits import open_limits
 from backend_api.http.resources import Resources
 from backend_api.http.signing import Signer
 from backend_api.http.turns import Turns
@@ -37,6 +45,14 @@ from backend_api.products.endpoints import router as products
 from backend_api.reads import Reads
 from backend_api.settings import Settings
 
+CORS_REQUEST_HEADERS = (
+    "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-API-Key", "X-Consistency-Token",
+    "X-Request-ID", "traceparent",
+)  # fmt: skip
+CORS_ANSWER_HEADERS = (
+    "ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Cache",
+    "X-Consistency-Token", "X-Request-ID",
+)  # fmt: skip
 HOT = frozenset({"getClient", "payLoan"})
 APPROVABLE = {**approvable_loans.USE_CASES, **approvable_payments.USE_CASES}
 
@@ -69,7 +85,6 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         wake = Wake(settings)
         stack.push_async_callback(wake.close)
         await wake.start()
-        secret = settings.api_secret_key.get_secret_value()
         yield Resources(
             settings=settings,
             clock=utc_now,
@@ -81,8 +96,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             commit_position=CommitPosition(databases.writer),
             wake=wake,
             turns=Turns(),
-            token_signer=Signer(secret, "consistency-token"),
-            cursor_signer=Signer(secret, "cursor"),
+            token_signer=Signer(settings.secrets, "consistency-token"),
+            cursor_signer=Signer(settings.secrets, "cursor"),
         )
 
 
@@ -92,9 +107,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     _require_uvloop()
     settings: Settings = app.state.settings
     logs.configure(settings.log_level)
-    async with open_resources(settings) as resources:
+    async with (
+        open_resources(settings) as resources,
+        open_access(settings, resources.databases.writer) as access,
+        open_limits(settings, resources.redis) as limits,
+        open_recorder(resources) as recorder,
+        open_readers(resources.databases.writer) as readers,
+    ):
         app.state.resources = resources
-        app.state.tokens = Tokens(settings)
+        app.state.access = access
+        app.state.limits = limits
+        app.state.decoys = recorder
+        app.state.readers = readers
         # What start-up allocated lives for ever: without this every full collection walks over it (p99 39 → 10 ms).
         gc.collect()
         gc.freeze()
@@ -118,12 +142,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Flat: FastAPI matches an included router twice per level, a quarter of a cached read (measured). Routes are tried
     # in order, so the two hot paths stand in front.
     decisions = approvals.router_for(APPROVABLE, approvable_loans.CONFLICTS)
-    routers = (clients, payments, loans, decisions, products, portfolio, ledger, auth)
+    routers = (clients, payments, loans, decisions, products, portfolio, ledger, auth, users, api_keys, decoys.router)
     routes = [route for router in routers for route in router.routes]
     app.router.routes[:0] = sorted(routes, key=lambda route: getattr(route, "operation_id", None) not in HOT)
     app.include_router(health.router)
     app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")
-    app.add_middleware(Edge)
+    check_declared(app.routes)
+    app.router.routes.extend(decoys.routes())
+    app.add_middleware(Edge, settings=app.state.settings)
+    if app.state.settings.allowed_origins:
+        # Outermost, so that a page may read refusals too. No cookies, so no credentials of the browser's own.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=app.state.settings.allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_ANSWER_HEADERS,
+        )
     openapi.install(app)
     documentation.install(app)
     return app

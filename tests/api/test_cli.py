@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import redirect_stdout
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 import httpx2
@@ -21,8 +22,10 @@ from event_consumer.topology import Topology, declare
 from tests.support.builders import new_client
 from tests.support.postgres import set_business_date
 from tests.support.processes import free_port, try_command
-from tests.support.service import running
+from tests.support.service import running, sign_in
+from tests.support.waiting import eventually
 
+WHO = "/api/v1/auth/me"
 Command = Callable[..., Coroutine[Any, Any, tuple[int, str]]]
 
 
@@ -142,3 +145,45 @@ async def test_the_api_refuses_to_start_on_another_loop(settings: Settings) -> N
 
     with pytest.raises(RuntimeError, match="uvloop"):
         await asyncio.to_thread(asyncio.run, start())
+
+
+async def test_users_and_keys_from_the_command_line(
+    sofipo: Command, anonymous: httpx2.AsyncClient, owner: Connection
+) -> None:
+    name = f"u-{uuid4().hex}"
+
+    async def refused(headers: dict[str, str]) -> None:
+        async def is_refused() -> bool:
+            return (await anonymous.get(WHO, headers=headers)).status_code == 401
+
+        await eventually(is_refused, 5)
+
+    code, said = await sofipo("users", "create", name, "--role", "officer")
+    assert code == 0, said
+    secret = said.partition("one-time secret: ")[2].split()[0]
+    body = {"username": name, "one_time_secret": secret, "new_password": "tres tristes tigres"}
+    assert (await anonymous.post("/api/v1/auth/password/reset", json=body)).status_code == 204
+    bearer = {"Authorization": f"Bearer {await sign_in(anonymous, name, 'tres tristes tigres')}"}
+    assert await sofipo("users", "create", name, "--role", "officer") == (1, "There is a user of this name already.")
+    assert f"{name}\tofficer\tACTIVE" in (await sofipo("users", "list"))[1]
+
+    _, key = await sofipo("apikey_gen", "--owner", name, "--scope", "clients:read", "--days", "5")
+    headers = {"X-API-Key": key.strip()}
+    assert (await anonymous.get(WHO, headers=headers)).json()["permissions"] == ["clients:read"]
+    assert (await sofipo("api-keys", "create", "--owner", name, "--scope", "users:write"))[0] == 1
+    public_id = key.split("_")[2]
+    assert public_id in (await sofipo("api-keys", "list"))[1]
+    assert (await sofipo("api-keys", "revoke", public_id))[0] == 0
+    await refused(headers)
+
+    try:
+        assert (await sofipo("keys", "rotate"))[0] == 0
+        assert await owner.fetchval("SELECT count(*) FROM signing_keys") == 1
+    finally:
+        await owner.execute("DELETE FROM signing_keys")
+    assert (await anonymous.get(WHO, headers=bearer)).status_code == 200
+
+    assert (await sofipo("users", "disable", name))[0] == 0
+    await refused(bearer)
+    code, said = await sofipo("users", "reset-password", "nobody-at-all")
+    assert (code, said) == (1, "There is no user of this name: see `sofipo users list`.")

@@ -11,6 +11,9 @@ SAFE = {
     "redis_password": "redis-secret",
     "rabbitmq_default_pass": "rabbit-secret",
     "api_secret_key": "k" * 32,
+    "allowed_hosts": "api.example.com",
+    "trusted_proxies": "10.0.0.0/8",
+    "api_key_pepper": "p" * 32,
 }
 
 
@@ -33,6 +36,7 @@ def test_production_is_the_default_and_refuses_default_secrets_by_name() -> None
         Settings()
     for name in (
         "API_SECRET_KEY",
+        "API_KEY_PEPPER",
         "POSTGRES_PASSWORD",
         "POSTGRES_APP_PASSWORD",
         "REDIS_PASSWORD",
@@ -62,6 +66,10 @@ def test_production_with_secrets_of_its_own_starts() -> None:
         ("api_secret_key", "short"),
         ("api_secret_key", "k" * 31),
         ("api_secret_key", "development-only-secret-of-32-bytes-or-more"),
+        ("api_secret_keys_old", "k" * 40 + ",short"),
+        ("api_secret_keys_old", "development-only-secret-of-32-bytes-or-more"),
+        ("api_key_pepper", "p" * 31),
+        ("api_key_pepper", "development-only-pepper-of-32-bytes-or-more"),
     ],
 )
 def test_one_unsafe_secret_is_enough_and_the_sentence_names_only_it(name: str, value: str) -> None:
@@ -100,3 +108,47 @@ def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ENVIRONMENT", "development")
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example,")
     assert Settings().allowed_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allowed_origins", "*"),
+        ("allowed_origins", "https://app.example.com,http://app.example.com"),
+        ("allowed_origins", "https://*.example.com"),
+        ("allowed_hosts", ""),
+        ("allowed_hosts", "*"),
+        ("trusted_proxies", ""),
+        ("trusted_proxies", "0.0.0.0/0"),
+        ("trusted_proxies", "::/0"),
+        ("log_level", "debug"),
+    ],
+)
+def test_production_refuses_what_leaves_a_door_open_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{**SAFE, name: value})  # type: ignore[arg-type]  # as the environment gives them: text
+    sentence = refused.value.errors()[0]["msg"]
+    open_doors = {"allowed_origins", "allowed_hosts", "trusted_proxies", "log_level"}
+    assert {door for door in open_doors if door.upper() in sentence} == {name}
+
+
+def test_production_names_everything_it_refuses_in_one_message() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(log_level="DEBUG", allowed_origins="*")  # type: ignore[arg-type]  # as the environment gives them: text
+    [error] = refused.value.errors()
+    for name in (
+        "API_SECRET_KEY",
+        "REDIS_PASSWORD",
+        "ALLOWED_ORIGINS",
+        "ALLOWED_HOSTS",
+        "TRUSTED_PROXIES",
+        "LOG_LEVEL",
+    ):
+        assert name in error["msg"]
+
+
+def test_quotas_hold_in_production_and_where_they_are_set() -> None:
+    assert Settings(environment=Environment.DEVELOPMENT).quotas == {}
+    assert Settings(environment=Environment.DEVELOPMENT, rate_limit_reads=5).quotas == {"reads": 5}
+    production = {**SAFE, "rate_limit_writes": "0", "rate_limit_anonymous": ""}
+    assert Settings(**production).quotas == {"reads": 6000, "anonymous": 600}  # type: ignore[arg-type]  # as above

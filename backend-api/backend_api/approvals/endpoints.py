@@ -11,7 +11,7 @@ from backend_api.approvals import queries, service
 from backend_api.approvals.schemas import APPROVAL_EXAMPLE, DECIDED, ApprovalOut, DecisionIn
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain.approvals import ApprovalKind, ApprovalStatus
 from backend_api.http import examples, write
 from backend_api.http.lists import Paged
@@ -52,7 +52,7 @@ def router_for(use_cases: service.UseCases, conflicts: Conflicts) -> APIRouter:
         """Approvals, oldest first. Sort by `requested_at` or `amount`."""
         at = resources_of(request).clock()
         filters: dict[str, Any] = {"status": status, "kind": kind, "client_id": client_id}
-        paging = page.of("approvals", principal.actor, approvals.c.id, SORTS, filters, "requested_at")
+        paging = page.of("approvals", principal, approvals.c.id, SORTS, filters, "requested_at")
         conditions = [queries.with_status(status, at)] if status else []
         conditions += [approvals.c[name] == filters[name] for name in ("kind", "client_id") if filters[name]]
         rows = await resources_of(request).reads.query(

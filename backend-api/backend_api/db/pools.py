@@ -32,6 +32,8 @@ LOST_CONNECTION = (
     TimeoutError,
 )
 """All the ways in which a server is away or a connection broken. What was asked last may have been done."""
+GIVEN_UP = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+"""What the server would not wait for any longer."""
 LOST_SERVER = (*LOST_CONNECTION, asyncpg.PostgresError)
 """What makes a background task connect anew, whatever the server said."""
 
@@ -131,6 +133,15 @@ class Pool:
                 self._give_back(connection)
         finally:
             self._free.release()
+
+    @asynccontextmanager
+    async def ask(self) -> AsyncIterator[Connection]:
+        """The same for statements that nobody tries again. Raises `DatabaseUnavailableError` if the server is away."""
+        try:
+            async with self.acquire() as connection:
+                yield connection
+        except (*LOST_CONNECTION, *GIVEN_UP) as error:
+            raise DatabaseUnavailableError from error
 
     async def _wait(self) -> None:
         if not self._free.locked():

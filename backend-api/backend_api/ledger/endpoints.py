@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain.money import ZERO
 from backend_api.http import examples, write
 from backend_api.http.lists import Paged
@@ -84,7 +84,7 @@ async def list_entries(
 ) -> Response:
     """Entries with their postings, in the order of their posting dates; `-posted_on` turns it."""
     filters = {"account": account, "product": product, "kind": kind, "from": posted_from, "to": posted_to}
-    paging = page.of("entries", principal.actor, ledger_entries.c.id, SORTS, filters, default="posted_on")
+    paging = page.of("entries", principal, ledger_entries.c.id, SORTS, filters, default="posted_on")
 
     async def read(connection: AsyncConnection) -> tuple[Any, dict[UUID, list[Any]]]:
         rows = await queries.entries_page(connection, paging, filters)

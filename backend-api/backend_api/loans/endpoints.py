@@ -6,13 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
+from sqlalchemy import select
 from starlette.responses import Response
 
 from backend_api.approvals import service as approvals
 from backend_api.approvals.schemas import SECOND_PERSON
 from backend_api.auth.dependencies import reader_of, require, signed_in
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain.account import MovementRefused
 from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.errors import LoanNotActive, TransitionRefused
@@ -401,7 +402,16 @@ async def get_payoff_quote(
 )
 async def list_movements(request: Request, loan_id: UUID, principal: CanRead, page: Paged) -> Response:
     """What moved on the loan, oldest first."""
-    paging = page.of("movements", principal.actor, loan_movements.c.id, MOVEMENT_SORTS, {"loan_id": loan_id})
+    paging = page.of(
+        "movements",
+        principal,
+        loan_movements.c.id,
+        MOVEMENT_SORTS,
+        {"loan_id": loan_id},
+        of_client=lambda client_id: loan_movements.c.loan_id.in_(
+            select(loans.c.id).where(loans.c.client_id == client_id)
+        ),
+    )
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.movements_page(connection, paging, loan_id)
     )
@@ -418,7 +428,7 @@ async def _page(
     external_id: str | None,
 ) -> Response:
     filters: dict[str, Any] = {"status": status, "client_id": client_id, "external_id": external_id}
-    paging = page.of(name, principal.actor, loans.c.id, SORTS, filters)
+    paging = page.of(name, principal, loans.c.id, SORTS, filters, of_client=lambda own: loans.c.client_id == own)
     conditions = [loans.c[field] == value for field, value in filters.items() if value is not None]
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)

@@ -21,7 +21,7 @@ from backend_api.domain.products import Product
 from backend_api.domain.schedule import schedule
 from backend_api.domain.states import ClientStatus, LoanEvent, LoanStatus, transition
 from backend_api.domain.term_sheet import sheet, terms_of
-from backend_api.domain.terms import FrequencyUnit, Terms, TermsRefused
+from backend_api.domain.terms import MAX_INSTALLMENTS, FrequencyUnit, Refusal, Terms, TermsRefused
 from backend_api.http import etag
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import FieldError, NotFound
@@ -37,6 +37,8 @@ from backend_api.products.terms import TermsImpossible
 
 VIEW = "loan"
 STAFF = "staff"
+
+TERM_TOO_LONG = Refusal("installments", "term_out_of_range", f"A loan lasts {MAX_INSTALLMENTS} months at most.")
 
 
 class ClientUnknown(DomainError):
@@ -285,10 +287,13 @@ def _refuse_impossible(terms: Terms) -> None:
 
 
 def months(terms: Terms) -> int | None:
-    """The term in months; None when the frequency is another."""
+    """The term in months; None when the frequency is another. Raises TermsImpossible for more than 600."""
     if terms.frequency.unit is not FrequencyUnit.MONTH:
         return None
-    return terms.installments * terms.frequency.every
+    term = terms.installments * terms.frequency.every
+    if term > MAX_INSTALLMENTS:
+        raise TermsImpossible(TermsRefused(TERM_TOO_LONG))
+    return term
 
 
 def _disburse(loan: Mapping[str, Any] | Record, today: date, sequence: int, origin: Origin) -> ledger.Posted:

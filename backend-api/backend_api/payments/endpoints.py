@@ -13,7 +13,7 @@ from backend_api.approvals import service as approvals
 from backend_api.approvals.schemas import SECOND_PERSON
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain.account import MovementRefused
 from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.errors import (
@@ -183,7 +183,7 @@ async def _page(
     filters: dict[str, Any],
     conditions: list[Any],
 ) -> Response:
-    paging = page.of(name, principal.actor, payments.c.id, SORTS, filters)
+    paging = page.of(name, principal, payments.c.id, SORTS, filters, of_client=lambda own: payments.c.client_id == own)
     columns = [
         (queries.STATUS if field == "status" else payments.c[field]) == value
         for field, value in filters.items()

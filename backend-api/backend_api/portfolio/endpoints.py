@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain import delinquency
 from backend_api.domain.delinquency import AgeBucket
 from backend_api.http import examples
@@ -72,7 +72,7 @@ async def list_aged_loans(
     or `next_due_on`, the oldest unpaid installment; a loan of which only fees are owed has none and is left out then.
     """
     filters: dict[str, Any] = {"bucket": bucket, "stage": stage, "product": product}
-    paging = page.of("aging", principal.actor, loans.c.id, SORTS, filters, default="folio")
+    paging = page.of("aging", principal, loans.c.id, SORTS, filters, default="folio")
     reads = resources_of(request).reads
     reader = reader_of(request, principal)
     today = await reads.business_date()

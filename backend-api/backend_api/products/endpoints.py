@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from backend_api.auth.dependencies import reader_of, require
 from backend_api.auth.permissions import Permission
-from backend_api.auth.tokens import Principal
+from backend_api.auth.principal import Principal
 from backend_api.domain.products import ProductStatus
 from backend_api.domain.terms import Refusal, TermsRefused
 from backend_api.http import etag, examples, write
@@ -62,7 +62,7 @@ async def list_products(
     status: Annotated[ProductStatus | None, Query()] = None,
 ) -> Response:
     """Products with their newest terms, oldest first. Sort by `created_at`, `code` or `name`."""
-    paging = page.of("products", principal.actor, loan_products.c.id, SORTS, {"status": status})
+    paging = page.of("products", principal, loan_products.c.id, SORTS, {"status": status})
     conditions = [loan_products.c.status == status.value] if status else []
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)

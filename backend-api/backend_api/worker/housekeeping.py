@@ -1,4 +1,4 @@
-"""What grows old: approvals that nobody decided, and stored answers whose time is over."""
+"""What grows old: approvals that nobody decided, stored answers, sessions and touches of decoys whose time is over."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,9 @@ import structlog
 
 from backend_api.approvals import queries as approvals
 from backend_api.approvals import service as approving
+from backend_api.auth import service as sign_ins
 from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError, connect
+from backend_api.decoys import queries as decoys
 from backend_api.domain.errors import DomainError
 from backend_api.http import context, idempotency
 from backend_api.http.resources import Resources
@@ -19,6 +21,7 @@ HOUSEKEEPING_LOCK = 7301004
 """Name of the session-level advisory lock that the one worker holds who keeps house."""
 ACTOR = "system:worker"
 ANSWERS_KEPT = timedelta(days=7)
+DECOYS_KEPT = timedelta(days=90)
 ANSWERS_AT_ONCE = 1000
 """So few that a statement is over in milliseconds and holds nobody up."""
 
@@ -29,6 +32,8 @@ async def keep_house(resources: Resources) -> None:
     try:
         if await connection.fetchval("SELECT pg_try_advisory_lock($1)", HOUSEKEEPING_LOCK):
             await _forget_answers(connection, resources.clock())
+            await sign_ins.forget(connection, resources.clock())
+            await decoys.forget(connection, resources.clock() - DECOYS_KEPT)
             await _expire_approvals(resources, connection)
     finally:
         connection.terminate()
