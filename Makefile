@@ -77,13 +77,21 @@ lane:
 	$(STACK) up --name $(LANE) --servers-only
 	export $$($(STACK) env --name $(LANE))
 	export COVERAGE_FILE=.coverage.$(LANE)
-	"$$tools/python" -m pytest $(PYTEST) $(if $(ARGS),,--cov --cov-report= --cov-fail-under=0)
+	"$$tools/python" -m pytest --durations=25 $(PYTEST) $(if $(ARGS),,--cov --cov-report= --cov-fail-under=0)
+
+LONG := tests/domain tests/engine tests/api/test_login_defence.py tests/api/test_stuffing.py
 
 .PHONY: test-full
-test-full: ## the long runs of the loan engine: thousands of examples, hundreds of lives, reversals and kills (an hour or two)
+test-full: ## the long runs: thousands of examples, hundreds of lives, reversals, kills and sign-ins (an hour or two)
 	@export HYPOTHESIS_PROFILE=thorough ENGINE_LIVES=200 ENGINE_REVERSED_PAYMENTS=2000 END_OF_DAY_KILLS=50
+	export LOGIN_TRIES=500 STUFFING_TRIES=10000
 	$(MAKE) --no-print-directory test TEST_STACK=$(TEST_STACK)-full \
-	  ARGS="$(or $(ARGS),tests/domain tests/engine) --timeout=7200 --durations=20"
+	  ARGS="$(or $(ARGS),$(LONG)) --timeout=7200 --durations=20"
+
+.PHONY: fuzz
+fuzz: ## 20 000 calls made up from the OpenAPI document, right and wrong ones, by every role (FUZZ_SEED repeats a run)
+	@export FUZZ_CASES=$${FUZZ_CASES:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM}
+	$(MAKE) --no-print-directory test TEST_STACK=$(TEST_STACK)-fuzz ARGS="$(or $(ARGS),tests/fuzz) --timeout=7200"
 
 .PHONY: test-compose
 test-compose: ## the deployment in containers: kills, lost volume, two of each, production (COMPOSE="docker compose")
