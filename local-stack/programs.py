@@ -13,6 +13,7 @@ import probes
 from places import Stack
 from settings import LOOPBACK
 
+PROTOCOL = "backend_api.http.protocol:PatientProtocol"
 # None when ready, else what is missing.
 Readiness = Callable[[], str | None]
 # Takes a port and a question in SQL; returns the answer or raises OSError with the server's reason.
@@ -184,11 +185,22 @@ def services(
     python = str(programs / "python")
     alone = (python, str(files / "local-stack/start_alone.py"), str(stack.run / "api.group"))
     uvicorn = ("uvicorn", "backend_api.app:create_app", "--factory", "--host", LOOPBACK, "--port", str(ports["api"]))
-    limits = ("--workers", "2", "--loop", "uvloop", "--http", "httptools", "--timeout-graceful-shutdown", "10")
+    limits = ("--workers", "2", "--loop", "uvloop", "--http", PROTOCOL, "--timeout-graceful-shutdown", "10")
+    logging = ("--log-config", str(files / "backend-api/backend_api/server_logging.json"))
     return [
         Program(
             "api",
-            (*alone, python, "-m", *uvicorn, *limits, "--no-access-log", "--no-server-header"),
+            (
+                *alone,
+                python,
+                "-m",
+                *uvicorn,
+                *limits,
+                *logging,
+                "--no-access-log",
+                "--no-server-header",
+                "--no-proxy-headers",
+            ),
             ("api",),
             f"http://{LOOPBACK}:{ports['api']}/docs",
             lambda: probes.http_ok(ports["api"], "/readyz"),

@@ -11,7 +11,7 @@ from tests.compose.project import CommandError, Project
 from tests.support.waiting import eventually
 
 POSTGRES = {"POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD"}
-BACKEND = {*POSTGRES, "REDIS_PASSWORD", "RABBITMQ_DEFAULT_PASS", "API_SECRET_KEY"}
+BACKEND = {*POSTGRES, "REDIS_PASSWORD", "RABBITMQ_DEFAULT_PASS", "API_SECRET_KEY", "API_KEY_PEPPER"}
 SECRETS = {*BACKEND, "POSTGRES_REPLICA_PASSWORD", "COUCHDB_PASSWORD", "COUCHDB_CONSUMER_PASSWORD"}
 REFUSED_BY = {
     "check-settings": SECRETS,
@@ -61,8 +61,9 @@ async def test_with_secrets_of_its_own_it_starts(repository: Path, report: Repor
 
 
 def own_secrets() -> dict[str, str]:
-    """A value for every secret, as an operator would make them."""
-    return {name: token_urlsafe(36) for name in SECRETS}
+    """A value for every secret, as an operator would make them, and for what else production asks for."""
+    doors = {"ALLOWED_HOSTS": "127.0.0.1", "TRUSTED_PROXIES": "10.255.255.0/24"}
+    return {**{name: token_urlsafe(36) for name in SECRETS}, **doors}
 
 
 def named_in(text: str) -> set[str]:

@@ -46,7 +46,7 @@ def _headings() -> Iterator[tuple[str, Path, str]]:
 def _commands() -> Iterator[str]:
     """Commands of ours that a document names in backticks or in a block."""
     for document in DOCUMENTS:
-        yield from re.findall(r"(?:`|stack\.py )(sofipo(?: [a-z][a-z-]+)+)", document.read_text("utf-8"))
+        yield from re.findall(r"(?:`|stack\.py )(sofipo(?: [a-z][a-z_-]+)+)", document.read_text("utf-8"))
 
 
 def _verbs() -> set[str]:

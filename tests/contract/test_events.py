@@ -10,8 +10,10 @@ import orjson
 import pytest
 from backend_api.approvals import events as approval_events
 from backend_api.auth import events as user_events
+from backend_api.auth.api_keys import events as api_key_events
 from backend_api.auth.permissions import Role
 from backend_api.clients import events as client_events
+from backend_api.decoys import events as decoy_events
 from backend_api.domain.account import Split
 from backend_api.domain.states import ClientStatus, LoanStatus
 from backend_api.ledger import events as ledger_events
@@ -150,6 +152,26 @@ def _approval(payload: Payload, entity: UUID) -> dict[str, Any]:
     return {"id": entity, "kind": payload["kind"], "amount": Decimal(payload["amount"]), **ids}
 
 
+def _user_updated(payload: Payload, entity: UUID) -> Fact:
+    return user_events.user_updated(entity, payload["role"], payload["status"], payload["changed"][::-1])
+
+
+def _session_ended(payload: Payload, entity: UUID) -> Fact:
+    return user_events.user_session_ended(entity, UUID(payload["session_id"]), payload["reason"])
+
+
+def _api_key_created(payload: Payload, entity: UUID) -> Fact:
+    return api_key_events.api_key_created(entity, UUID(payload["owner_id"]), payload["scopes"][::-1])
+
+
+def _api_key_rotated(payload: Payload, entity: UUID) -> Fact:
+    return api_key_events.api_key_rotated(entity, UUID(payload["owner_id"]))
+
+
+def _api_key_revoked(payload: Payload, entity: UUID) -> Fact:
+    return api_key_events.api_key_revoked(entity, UUID(payload["owner_id"]))
+
+
 FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "client_created": _created,
     "client_updated": lambda payload, entity: client_events.client_updated(entity, payload["changed"][::-1]),
@@ -184,7 +206,19 @@ FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "product_created": _product_created,
     "product_updated": _product_updated,
     "product_retired": _product_retired,
+    "decoy_touched": lambda payload, entity: decoy_events.decoy_touched(
+        entity, payload["path"], datetime.fromisoformat(payload["hour"])
+    ),
+    "person_data_exported": lambda payload, _: client_events.person_data_exported(UUID(payload["client_id"])),
     "user_created": lambda payload, entity: user_events.user_created(entity, Role(payload["role"])),
+    "user_updated": _user_updated,
+    "user_password_changed": lambda _, entity: user_events.user_password_changed(entity),
+    "user_password_reset": lambda _, entity: user_events.user_password_reset(entity),
+    "user_session_ended": _session_ended,
+    "user_sessions_ended": lambda _, entity: user_events.user_sessions_ended(entity),
+    "api_key_created": _api_key_created,
+    "api_key_rotated": _api_key_rotated,
+    "api_key_revoked": _api_key_revoked,
 }
 
 
@@ -214,8 +248,8 @@ def test_the_recorded_event_is_the_golden_one_to_the_byte(name: str) -> None:
     assert row["event_type"] == name
     assert orjson.loads(envelope.body(row)) == expected
     assert envelope.headers(row)["cloudEvents:id"] == expected["event_id"]
-    entity, fact_name = name.split("_", 1)
-    assert envelope.routing_key(name) == f"sofipo.{entity}.{fact_name}"
+    entity = next((long for long in ("api_key", "person_data") if name.startswith(long)), name.partition("_")[0])
+    assert envelope.routing_key(name) == f"sofipo.{entity}.{name.removeprefix(f'{entity}_')}"
 
 
 def test_an_event_of_an_unknown_entity_has_no_routing_key() -> None:

@@ -210,7 +210,12 @@ MISFITS: dict[str, tuple[dict[str, str | Callable[[], str]], dict[str, tuple[str
     ),
     "development's secrets in production": (
         {"ENVIRONMENT": "production"},
-        {"settings": ("ENVIRONMENT=production refuses default, empty or short secrets: set API_SECRET_KEY", ".env")},
+        {
+            "settings": (
+                "ENVIRONMENT=production refuses default, empty or short secrets: set API_KEY_PEPPER, API_SECRET_KEY",
+                ".env",
+            )
+        },
     ),
 }
 
