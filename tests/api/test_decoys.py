@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from secrets import token_hex
 from typing import Any
 
 import httpx2
 import pytest
 from backend_api.db.pools import Connection
-from backend_api.decoys import pages
+from backend_api.decoys import pages, queries
 from backend_api.decoys.service import ATTEMPTS_KEPT, AWAY, Recorder, Touch
 from backend_api.settings import Settings
 from fastapi import FastAPI
@@ -151,3 +152,20 @@ async def test_decoys_stand_in_no_document(anonymous: httpx2.AsyncClient) -> Non
 
 async def test_an_unknown_decoy_is_not_found(api: httpx2.AsyncClient) -> None:
     problem(await api.get(f"{DECOYS}/019a8b2b-8888-7e00-8e55-0000000000f1"), 404, "not_found")
+
+
+async def test_what_was_not_touched_for_long_is_forgotten_with_its_attempts(
+    stranger: httpx2.AsyncClient, owner: Connection, app_role: Connection, address: str
+) -> None:
+    await stranger.post("/wp-login.php", data={"log": "root", "pwd": PASSWORD})
+
+    async def is_written() -> bool:
+        return await touches(owner, address) == 1
+
+    await eventually(is_written)
+    [row] = await found(owner, address)
+    await queries.forget(app_role, row["last_at"])
+    assert len(await found(owner, address)) == 1
+    await queries.forget(app_role, row["last_at"] + timedelta(microseconds=1))
+    assert await found(owner, address) == []
+    assert await owner.fetchval("SELECT count(*) FROM decoy_attempts WHERE decoy_id = $1", row["id"]) == 0

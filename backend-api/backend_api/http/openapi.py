@@ -75,6 +75,23 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "maxLength": 128},
     "description": "Send the same key to repeat a request safely: one effect, the same answer.",
 }
+HEADERS: dict[str, dict[str, object]] = {
+    "Retry-After": {
+        "description": "Seconds after which it may be tried again.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "RateLimit": {
+        "description": "The class of the call, how many are left (r), for how many seconds (t); on answers of every "
+        "status where the operator has set limits (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The class of the call, how many may be made (q) in a window of how many seconds (w).",
+        "schema": {"type": "string"},
+    },
+}
+HEADERS_OF = {"429": [*HEADERS], "503": ["Retry-After"]}
 CONSISTENCY_TOKEN = {
     "name": "X-Consistency-Token",
     "in": "header",
@@ -122,6 +139,7 @@ def _finish(document: Json) -> Json:
             "description": "Or Authorization: Api-Key …; POST /api/v1/api-keys makes one.",
         },
     }
+    components["headers"] = HEADERS
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -161,6 +179,9 @@ def _add_refusals(path: str, operation: Json, components: Json) -> None:
         examples = own | {name: {"$ref": f"#/components/examples/{name}"} for name in general}
         media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
         responses[status] = {"description": REFUSALS[status], "content": {problems.MEDIA_TYPE: media}}
+        if status in HEADERS_OF:
+            named = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS_OF[status]}
+            responses[status]["headers"] = named
     operation["responses"] = dict(sorted(responses.items()))
 
 
