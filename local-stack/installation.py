@@ -24,6 +24,7 @@ _SCRIPTS = (
     "postgres-replica-config/init-db.sh",
     "couchdb-init/setup-users-db.sh",
     "local-stack/start_alone.py",
+    "backend-api/backend_api/server_logging.json",
 )
 _MIGRATIONS = ("backend-api/alembic.ini", "backend-api/migrations")
 _STAMP = ".made-from"

@@ -343,6 +343,7 @@ async def test_an_rfc_that_cannot_be_is_refused_with_its_reason(rfc: str, code: 
         ("clabe", "032180000118359719", "032180000118359719"),
         ("email", "ANA.Torres@Example.COM", "ana.torres@example.com"),
         ("birth_date", "1980-02-29", "1980-02-29"),
+        ("birth_date", "1931-10-09", "1931-10-09"),
         ("kind", "company", "company"),
         ("phone", "+52 (55) 1234-5678", "+52 (55) 1234-5678"),
     ],

@@ -161,7 +161,7 @@ async def try_command(*arguments: str, **environment: str) -> tuple[int, str]:
     return program.returncode, output.decode()
 
 
-PORTS = range(20_000, 25_000)
+PORTS = range(22_000, 26_000)
 """Below the ports that the kernel gives away by itself, and away from those of stacks: of the kernel's, a port whose
 server is just being restarted can go to anybody who listens or connects meanwhile, and the server then cannot come
 back."""

@@ -13,7 +13,7 @@ from backend_api.domain.errors import DomainError
 from backend_api.domain.identifiers import check_clabe, check_curp
 from backend_api.domain.states import ClientStatus, LoanStatus
 from backend_api.http import examples
-from backend_api.http.strict import Day, Kept, Label, MoneyOrZero, MoneyOut, StrictModel, Text
+from backend_api.http.strict import BirthDay, Day, Kept, Label, MoneyOrZero, MoneyOut, StrictModel, Text
 
 EXAMPLE: dict[str, Any] = {"full_name": "Carlos Perez", "email": "carlos.perez@example.com", "rfc": "PEPJ800101HNE"}
 RECORD_EXAMPLE: dict[str, Any] = {
@@ -136,7 +136,7 @@ class ClientIn(StrictModel):
     curp: Curp | None = None
     clabe: Clabe | None = None
     phone: Phone | None = None
-    birth_date: Day | None = None
+    birth_date: BirthDay | None = None
     address: Address | None = None
 
 
@@ -155,7 +155,7 @@ class ClientPatch(StrictModel):
     curp: Curp | None = None
     clabe: Clabe | None = None
     phone: Phone | None = None
-    birth_date: Day | None = None
+    birth_date: BirthDay | None = None
     address: Address | None = None
 
 
@@ -182,7 +182,7 @@ class ClientOut(BaseModel):
     curp: str | None
     clabe: str | None
     phone: str | None
-    birth_date: Day | None
+    birth_date: BirthDay | None
     address: str | None
     warnings: list[RecordWarning]
     version: int = Field(description="Send it back as If-Match (the ETag begins with it).")

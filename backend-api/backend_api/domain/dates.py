@@ -7,6 +7,7 @@ from backend_api.domain.errors import DateOutOfRange
 
 MIN_DATE = date(1970, 1, 1)
 MAX_DATE = date(2200, 12, 31)
+MIN_BIRTH_DATE = date(1880, 1, 1)
 
 
 def check_date(day: date) -> date:
@@ -15,6 +16,16 @@ def check_date(day: date) -> date:
     The range keeps every due date of a 600-month loan inside what the database and its drivers can hold.
     """
     if not MIN_DATE <= day <= MAX_DATE:
+        raise DateOutOfRange
+    return day
+
+
+def check_birth_date(day: date) -> date:
+    """The same day, if somebody who is alive can have been born on it: MIN_BIRTH_DATE to MAX_DATE, both included.
+
+    Raises DateOutOfRange.
+    """
+    if not MIN_BIRTH_DATE <= day <= MAX_DATE:
         raise DateOutOfRange
     return day
 

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
-from backend_api.domain.dates import check_date
+from backend_api.domain.dates import check_birth_date, check_date
 from backend_api.domain.errors import DomainError
 from backend_api.domain.money import format_money, parse_money, parse_positive_money
 from backend_api.http.problems import BodyRefused
@@ -196,11 +196,14 @@ def _date(value: Any) -> Any:
         raise PydanticCustomError("date_malformed", "A date is written YYYY-MM-DD and exists.") from error
 
 
-def _date_in_range(value: date) -> date:
-    try:
-        return check_date(value)
-    except DomainError as error:
-        raise PydanticCustomError(error.code, error.message) from error
+def _in_range(check: Callable[[date], date]) -> Callable[[date], date]:
+    def validate(value: date) -> date:
+        try:
+            return check(value)
+        except DomainError as error:
+            raise PydanticCustomError(error.code, error.message) from error
+
+    return validate
 
 
 _MONEY_SCHEMA = {
@@ -217,8 +220,10 @@ MoneyOrZero = Annotated[Decimal, BeforeValidator(_money(parse_money)), WithJsonS
 """An amount that may be zero."""
 MoneyOut = Annotated[Decimal, PlainSerializer(format_money, return_type=str)]
 """An amount in an answer: a string with two decimals."""
-Day = Annotated[date, BeforeValidator(_date), AfterValidator(_date_in_range)]
+Day = Annotated[date, BeforeValidator(_date), AfterValidator(_in_range(check_date))]
 """A calendar date between 1970-01-01 and 2200-12-31."""
+BirthDay = Annotated[date, BeforeValidator(_date), AfterValidator(_in_range(check_birth_date))]
+"""A calendar date between 1880-01-01 and 2200-12-31."""
 Text = Annotated[str, BeforeValidator(_strict_str)]
 """Text without traps; bound its length where it is used."""
 Label = Annotated[Text, StringConstraints(min_length=1, max_length=60)]
