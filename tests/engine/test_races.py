@@ -17,17 +17,27 @@ AT_ONCE = 8
 
 async def test_each_payment_is_reversed_once_however_many_try(lender: Lender) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
+    busy = 0
+
+    async def reverse(payment: Json) -> int:
+        """As callers do: who is told to come again comes again."""
+        nonlocal busy
+        while (answer := await lender.reverse(payment)).status_code == 503:
+            busy += 1
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
+        return answer.status_code
 
     async def pay_and_reverse(loan: Json) -> list[int]:
         async with turns:
             payment = await lender.pay(loan, "10.00")
-            answers = await asyncio.gather(*(lender.reverse(payment) for _ in range(EACH)))
-            return [answer.status_code for answer in answers]
+            return await asyncio.gather(*(reverse(payment) for _ in range(EACH)))
 
     loans = [await lender.grant(amount="1000.00") for _ in range(10)]
     found = await asyncio.gather(*(pay_and_reverse(loans[number % len(loans)]) for number in range(PAYMENTS)))
-    assert sum(statuses.count(200) for statuses in found) == PAYMENTS
-    assert sum(statuses.count(409) for statuses in found) == PAYMENTS * (EACH - 1)
+    succeeded = sum(statuses.count(200) for statuses in found)
+    assert succeeded + sum(statuses.count(409) for statuses in found) == PAYMENTS * EACH
+    # On a machine with too much to do a success may be told as 503, of which nobody knows what it did: the books do.
+    assert PAYMENTS - busy <= succeeded <= PAYMENTS
     for loan in loans:
         assert (await lender.loan(loan))["current_balance"] == "1000.00"
     await lender.check_books()
