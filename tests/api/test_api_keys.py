@@ -238,6 +238,8 @@ async def test_a_wrong_key_gets_the_answer_of_a_wrong_token(
         {"scopes": ["*"]},
         {"name": "x", "scopes": ["*"], "expires_at": "2026-12-31T00:00:00"},
         {"name": "x", "scopes": ["*"], "expires_at": "9999-12-31T00:00:00Z"},
+        {"name": "x", "scopes": ["*"], "expires_at": 2147483647},
+        {"name": "x", "scopes": ["*"], "expires_at": "2147483647"},
         {"name": "x", "scopes": ["*"], "secret_hash": "x"},
     ],
 )

@@ -147,7 +147,10 @@ _NEEDED = {"amount", "interest_rate", "installments", "term_months"}
 
 
 class LoanPatch(OwnTermsIn):
-    """What to change of a loan: its terms while it is pending, and its notes at any time; null empties the notes."""
+    """What to change of a loan: its terms while it is pending, and its notes at any time.
+
+    Null empties the notes, and keeps a term that has to be there.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"notes": "Asks for the money on a Monday."}]})
 

@@ -1,11 +1,12 @@
 """What the calls about API keys take and answer."""
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from backend_api.auth.permissions import EVERYTHING, OF_PEOPLE, Permission
@@ -50,7 +51,17 @@ def _in_range(value: datetime) -> datetime:
     return value
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
+def _written(value: Any) -> Any:
+    # A mere number would be taken for seconds or for milliseconds, whichever it looks like.
+    if isinstance(value, datetime) or (isinstance(value, str) and _WRITTEN.match(value)):
+        return value
+    raise PydanticCustomError("datetime_malformed", "A point in time is written YYYY-MM-DDTHH:MM:SSZ.")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_range)]
 
 
 class ApiKeyIn(StrictModel):
