@@ -43,9 +43,12 @@ logs: ## what the programs said last (ARGS="api -f" follows one)
 reset: ## stop the stack and delete its data
 	@$(STACK) reset
 
-# The suite runs in two lanes, each on a stack of its own: what mostly waits, for servers that are killed and started
-# again, and everything else, which mostly computes and gives way.
-WAITING := tests/chaos tests/consumer tests/e2e tests/relay
+# The suite runs in lanes side by side, each on a stack of its own: what mostly waits, for servers that are killed and
+# started again, is told as it runs; what mostly computes gives way to it and is told at its end.
+LANES := waiting engine calls
+PYTEST_waiting := tests/chaos tests/consumer tests/e2e tests/relay
+PYTEST_engine := tests/domain tests/engine tests/fuzz
+PYTEST_calls := tests $(patsubst %,--ignore=%,tests/compose $(PYTEST_waiting) $(PYTEST_engine))
 
 .PHONY: test
 test: ## all checks and tests on isolated stacks (ARGS="tests/domain -k money" runs only these, without the coverage gate)
@@ -54,18 +57,20 @@ ifdef ARGS
 else
 	@tools=$$($(STACK) tools)
 	rm -f .coverage .coverage.*
-	failed=
-	report=$$(mktemp)
+	reports=$$(mktemp -d)
 	$(MAKE) --no-print-directory lint
 	# One after the other: two that start at the same moment take each other's files and ports.
-	for lane in waiting computing; do $(STACK) up --name $(TEST_STACK)-$$lane --servers-only; done
-	nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-computing \
-	  PYTEST="tests --ignore=tests/compose $(WAITING:%=--ignore=%)" > "$$report" 2>&1 & computing=$$!
-	$(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-waiting PYTEST="$(WAITING)" || failed=yes
-	wait $$computing || failed=yes
-	cat "$$report"
-	rm "$$report"
-	test -z "$$failed"
+	for lane in $(LANES); do $(STACK) up --name $(TEST_STACK)-$$lane --servers-only; done
+	$(foreach lane,$(filter-out waiting,$(LANES)),\
+	  nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-$(lane) PYTEST="$(PYTEST_$(lane))" \
+	    > "$$reports/$(lane)" 2>&1 && touch "$$reports/$(lane).passed" &)
+	$(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-waiting PYTEST="$(PYTEST_waiting)" \
+	  && touch "$$reports/waiting.passed" || true
+	wait
+	for lane in $(filter-out waiting,$(LANES)); do cat "$$reports/$$lane"; done
+	passed=$$(ls "$$reports" | grep -c passed || true)
+	rm -r "$$reports"
+	test "$$passed" = $(words $(LANES))
 	"$$tools/coverage" combine .coverage.$(TEST_STACK)-*
 	"$$tools/coverage" report
 endif
