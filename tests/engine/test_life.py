@@ -134,7 +134,8 @@ async def test_a_restructured_loan_is_taken_over_by_a_new_one(lender: Lender) ->
     later = await quote(lender, new)
     assert Decimal(later["interest"]) == Decimal(owed["interest"]) + interest
     assert (later["moratory"], later["due"]) == (owed["moratory"], now["due"])
-    page = await lender.api.get(f"/api/v1/clients/{loan['client_id']}/account-statement", params={"format": "html"})
+    whole = {"format": "html", "from": loan["disbursed_on"]}
+    page = await lender.api.get(f"/api/v1/clients/{loan['client_id']}/account-statement", params=whole)
     assert (page.status_code, "Saldo recibido de otro crédito" in page.text) == (200, True)
     await lender.check_books()
 
