@@ -24,8 +24,10 @@ TOKEN = "/api/v1/auth/token"
 PASSWORD = "correct horse"
 WRONG = "not this one"
 TRIES = int(os.environ.get("LOGIN_TRIES", "20"))
-TOLERANCE = 0.05 if TRIES >= 500 else 0.30
-"""Of so few tries on a busy machine the medians differ by themselves; a hash that is left out differs by far more."""
+LONG = TRIES >= 500
+TOLERANCE = 0.05 if LONG else 0.30
+"""Of few tries on a busy machine the fastest are compared, and they differ by themselves; a hash that is left out makes
+far more."""
 
 
 @pytest.fixture
@@ -175,8 +177,9 @@ async def test_few_hash_at_a_time_and_who_is_too_many_comes_again(
     assert {each.headers["retry-after"] for each in refused} == {"1"}
 
 
-async def medians(app: FastAPI, owner: Connection, username: str) -> tuple[float, float]:
-    """Seconds that a wrong password takes, for this user and for a name that nobody has."""
+async def typical(app: FastAPI, owner: Connection, username: str) -> tuple[float, float]:
+    """Seconds that a wrong password takes, for this user and for a name that nobody has: the median of many, or the
+    fastest of few."""
     seconds: dict[str, list[float]] = {username: [], f"nobody-{uuid4().hex}": []}
     async with calling_from(app, "192.0.2.50") as client:
         for name in seconds:
@@ -187,14 +190,14 @@ async def medians(app: FastAPI, owner: Connection, username: str) -> tuple[float
                 began = perf_counter()
                 problem(await attempt(client, name), 401, "sign_in_refused")
                 taken.append(perf_counter() - began)
-    known, unknown = (median(taken) for taken in seconds.values())
+    known, unknown = ((median if LONG else min)(taken) for taken in seconds.values())
     return known, unknown
 
 
 async def test_signing_in_takes_as_long_for_a_name_that_nobody_has(
     username: str, app: FastAPI, owner: Connection
 ) -> None:
-    known, unknown = await medians(app, owner, username)
+    known, unknown = await typical(app, owner, username)
     assert abs(known - unknown) / known < TOLERANCE, (known, unknown)
 
 
@@ -205,5 +208,5 @@ async def test_control_without_a_hash_to_compare_with_they_are_told_apart(
         return stored is not None and await passwords.verify_password(password, stored)
 
     monkeypatch.setattr(service, "verify_password", hasty)
-    known, unknown = await medians(app, owner, username)
+    known, unknown = await typical(app, owner, username)
     assert (known - unknown) / known > TOLERANCE, (known, unknown)
