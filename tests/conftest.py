@@ -2,7 +2,7 @@
 
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable
-from secrets import token_hex
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,10 +12,28 @@ from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
 from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
+from hypothesis import is_hypothesis_test
 
-from tests.support.postgres import connect_as_app, connect_as_owner
-from tests.support.processes import run_command
+from tests.support.postgres import connect_as_app, connect_as_owner, fresh_database
 from tests.support.service import client_of, running, sign_in, signed_in_as
+
+HERE = Path(__file__).parent
+NOT_FOLLOWED = (
+    *("browser", "chaos", "e2e", "fuzz"),
+    *("api/test_authorization_matrix.py", "api/test_hostile_values.py", "api/test_stuffing.py"),
+    *("engine/test_end_of_day_crashes.py", "engine/test_races.py", "engine/test_upgrade.py"),
+)
+"""Tests that look at programs from outside, or do the same very often. Following every line doubles what they take (the
+longest: 10 s without, 29 s with); the coverage that is asked for comes from the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Neither are property tests followed."""
+    outside = tuple(HERE / part for part in NOT_FOLLOWED)
+    for item in items:
+        often = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+        if often or any(part in (item.path, *item.path.parents) for part in outside):
+            item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
@@ -27,15 +45,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]
 async def settings() -> AsyncIterator[Settings]:
     """Settings of the stack the tests run on, with an initialised database of this run's own."""
     stack = Settings(environment=Environment.DEVELOPMENT)
-    name = f"test_{token_hex(6)}"
-    server = await connect_as_owner(stack)
-    await server.execute(f"CREATE DATABASE {name}")
-    try:
-        await run_command("-m", "backend_api.cli", "init", POSTGRES_DB=name)
+    async with fresh_database(stack) as name:
         yield stack.model_copy(update={"postgres_db": name})
-    finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await server.close()
 
 
 @pytest.fixture(scope="session")
