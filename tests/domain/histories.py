@@ -98,6 +98,7 @@ _CARRIED = st.none() | st.none() | st.builds(Split, st.just(ZERO), _OR_NONE, _OR
 _CHOICES = st.integers(0, 13)
 _PAUSES = st.sampled_from(GAPS)
 _COUNTS = st.integers(0, 8)
+_ASKED_FOR = st.sampled_from([None, None, None, *ExcessPolicy])
 
 
 @st.composite
@@ -127,19 +128,20 @@ def taken_over(terms: Terms, carried: Split) -> Movement:
     return Movement(UUID(int=0), MovementKind.TRANSFER, terms.disbursed_on, 0, carried=carried)
 
 
-def payment(number: int, day: date, amount: Decimal) -> Movement:
+def payment(number: int, day: date, amount: Decimal, excess: ExcessPolicy | None = None) -> Movement:
     """A payment; its number is its id and its place among the movements of its day."""
-    return Movement(UUID(int=number), MovementKind.PAYMENT, day, number, amount)
+    return Movement(UUID(int=number), MovementKind.PAYMENT, day, number, amount, excess=excess)
 
 
 @st.composite
 def next_movement(draw: st.DrawFn, account: Account, number: int, day: date, may_close: bool = True) -> Movement | None:
     """A movement that an account allows on a day, or None when the one that was drawn has nothing to move."""
     kind = draw(_MOSTLY_RECOVERIES if account.closed else _KINDS_AND_ENDS if may_close else _KINDS)
-    amount, concept = ZERO, None
+    amount, concept, excess = ZERO, None, None
     match kind:
         case MovementKind.PAYMENT:
             amount = draw(payment_amounts(account, day))
+            excess = draw(_ASKED_FOR)
         case MovementKind.RECOVERY:
             most = account.largest_payment(day)
             amount = min(draw(_LARGE), most)
@@ -148,7 +150,7 @@ def next_movement(draw: st.DrawFn, account: Account, number: int, day: date, may
         case MovementKind.WAIVER:
             concept = draw(_CONCEPTS)
             amount = draw(_SMALL)
-    movement = Movement(UUID(int=number), kind, day, number, amount, concept)
+    movement = Movement(UUID(int=number), kind, day, number, amount, concept, excess=excess)
     try:
         apply(account, movement)
     except MovementRefused:

@@ -86,7 +86,8 @@ class Movement:
     `amount` is what came in, was forgiven (with its VAT) or charged (a fee without it), more than zero; `concept` is
     what a waiver forgives: one of the buckets but VAT. Of a write-off or a restructure the amount is all that is owed
     on the day, and left at zero. A transfer opens the loan that takes another one's place: `carried` is what was owed
-    there besides principal; it is kept apart and bears no interest.
+    there besides principal; it is kept apart and bears no interest. `excess` says of a payment what becomes of what is
+    left after the installments that are due, when it was asked for otherwise than the terms say.
     """
 
     id: UUID
@@ -96,6 +97,7 @@ class Movement:
     amount: Decimal = ZERO
     concept: Bucket | None = None
     carried: Split = NOTHING
+    excess: ExcessPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +392,7 @@ def apply(account: Account, movement: Movement) -> tuple[Account, Split]:
         case MovementKind.PAYMENT:
             if movement.amount > account.least_owed(day) and movement.amount > account.largest_payment(day):
                 raise MovementRefused
-            return _pay(account, movement.amount, day)
+            return _pay(account, movement.amount, day, movement.excess)
         case MovementKind.FEE:
             charge = _taxed(movement.amount, account.terms)
             return replace(account, fees=(*account.fees, Fee(day, charge))), Split(fees=charge.net, vat=charge.vat)
@@ -433,15 +435,17 @@ def _refuse_impossible(account: Account, movement: Movement) -> None:
 # Payments: what is due first, then installments that may be paid early, then the excess policy.
 
 
-def _pay(account: Account, amount: Decimal, day: date) -> tuple[Account, Split]:
+def _pay(account: Account, amount: Decimal, day: date, asked_for: ExcessPolicy | None = None) -> tuple[Account, Split]:
     if amount >= account.least_owed(day) and amount >= account.position(day).payoff_amount:
         return _pay_off(account, day, amount)
     payment = _Settlement(account, amount, day)
     payment.settle(lambda row: _is_payable(row, day, account.terms))
-    if payment.left and account.terms.excess is ExcessPolicy.ADVANCE and day > account.terms.disbursed_on:
+    policy = asked_for or account.terms.excess
+    # On the day of disbursement nothing is an installment yet, unless somebody asks to pay it as one.
+    if payment.left and policy is ExcessPolicy.ADVANCE and (asked_for or day > account.terms.disbursed_on):
         payment.settle(lambda _: True)
     if payment.left:
-        payment.prepay()
+        payment.prepay(policy)
     paid, split = _sustaining(account, payment.account, day), payment.split
     in_advance = any(row.due_on > day and row.interest.net_settled for row in paid.rows)
     if in_advance and not paid.position(day).payoff_amount:  # giving it back pays the principal that is left
@@ -526,7 +530,7 @@ class _Settlement:
                 fees[index] = self._settle_fee(fees[index])
         self.account = replace(self.account, fees=tuple(fees), rows=tuple(rows))
 
-    def prepay(self) -> None:
+    def prepay(self, policy: ExcessPolicy) -> None:
         """Interest that has arisen to the day, then principal; the rest of the schedule is made anew."""
         accrued = self.account.accrued_open(self.day)
         if accrued.net < ZERO:
@@ -537,7 +541,7 @@ class _Settlement:
         self._take(Split(interest=accrued.net, vat=accrued.vat))
         principal = self.left
         self._take(Split(principal=principal))
-        self.account = _rescheduled(self.account, principal, self.day)
+        self.account = _rescheduled(self.account, principal, self.day, policy)
 
     def _settle_interest(self) -> None:
         """Interest paid before it falls due is taken off the installments that will charge it, with its VAT."""
@@ -610,7 +614,7 @@ def _of(concept: Bucket, net: Decimal, vat: Decimal) -> Split:
             return Split(interest=net, vat=vat)
 
 
-def _rescheduled(account: Account, principal: Decimal, day: date) -> Account:
+def _rescheduled(account: Account, principal: Decimal, day: date, policy: ExcessPolicy) -> Account:
     """The account after so much principal was paid early on `day`; all interest that arose to the day is settled."""
     # Installments are settled oldest first. One of a grace, with which nothing falls due, is made anew like the others.
     first = 1 + max((index for index, row in enumerate(account.rows) if row.due_on <= day or _is_paid(row)), default=-1)
@@ -619,7 +623,7 @@ def _rescheduled(account: Account, principal: Decimal, day: date) -> Account:
         rest = rest[:-1]
     balance = sum((row.principal_open for row in rest), ZERO) - principal
     coming = rest_of(tuple(row.period for row in rest), day)
-    made = _new_rows(balance, coming, _rest_of_schedule(balance, rest, coming, account.terms), account.terms)
+    made = _new_rows(balance, coming, _rest_of_schedule(balance, rest, coming, account.terms, policy), account.terms)
     # What arose so far and what was charged or settled so far is equal from here on.
     settled = sum((row.interest.net for row in fixed), ZERO)
     arisen = sum((row.earned for row in fixed), ZERO)
@@ -627,13 +631,13 @@ def _rescheduled(account: Account, principal: Decimal, day: date) -> Account:
 
 
 def _rest_of_schedule(
-    balance: Decimal, rest: Sequence[Row], coming: Sequence[Period], terms: Terms
+    balance: Decimal, rest: Sequence[Row], coming: Sequence[Period], terms: Terms, policy: ExcessPolicy
 ) -> tuple[Installment, ...]:
-    """The installments that repay what is left: smaller ones, or fewer of the same size, as the terms say.
+    """The installments that repay what is left: smaller ones, or fewer of the same size, as the policy says.
 
     The day on which a loan is repaid all at once does not come earlier for having paid a part of it before.
     """
-    if terms.excess is ExcessPolicy.REDUCE_TERM and terms.amortization is not Amortization.INTEREST_ONLY:
+    if policy is ExcessPolicy.REDUCE_TERM and terms.amortization is not Amortization.INTEREST_ONLY:
         return _fewer(balance, rest, coming, terms)
     return _possible(balance, coming, terms)
 

@@ -141,6 +141,15 @@ def entry_for(kind: MovementKind, split: Split, *, suspended: bool = False) -> t
     raise ValueError(f"{kind} has an entry of its own")
 
 
+COMMISSION = "COMMISSION"
+"""The kind of the entry of what a payment costs besides what it pays: of no loan, so no movement."""
+
+
+def commission(net: Decimal, vat: Decimal) -> tuple[Posting, ...]:
+    """The entry of a commission that came in with a payment; empty for none."""
+    return _entry((BANK, net + vat), (FEE_INCOME, -net), (VAT_PAYABLE, -vat))
+
+
 def _closing(kind: MovementKind, split: Split, suspended: bool) -> tuple[Posting, ...]:
     """All that is owed leaves the loan: to the losses, or but for the interest to the loan that takes its place."""
     given_back = Split(interest=min(split.interest, ZERO), vat=min(split.vat, ZERO))
