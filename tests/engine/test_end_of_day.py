@@ -24,8 +24,12 @@ YEAR = {"amount": "36000.00", "interest_rate": "0.10", "term_months": 12}
 """36 000 x 0.10 / 360: interest of 10.00 a day."""
 PRODUCTION = dict.fromkeys(
     ("API_SECRET_KEY", "POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "POSTGRES_REPLICA_PASSWORD", "REDIS_PASSWORD",
-     "RABBITMQ_DEFAULT_PASS", "COUCHDB_PASSWORD", "COUCHDB_CONSUMER_PASSWORD", "API_KEY_PEPPER"), "0123456789abcdef" * 4
-) | {"ALLOWED_HOSTS": "api.example.com", "TRUSTED_PROXIES": "10.0.0.0/8"}  # fmt: skip
+     "RABBITMQ_DEFAULT_PASS", "COUCHDB_PASSWORD", "COUCHDB_CONSUMER_PASSWORD", "API_KEY_PEPPER", "GATEWAY_SECRET"),
+    "0123456789abcdef" * 4,
+) | {
+    "ALLOWED_HOSTS": "api.example.com", "TRUSTED_PROXIES": "10.0.0.0/8", "PUBLIC_URL": "https://api.example.com",
+    "GATEWAY_URL": "https://gateway.example.com/pay",
+}  # fmt: skip
 """What production takes; the command refuses before it uses any of it."""
 
 

@@ -12,7 +12,6 @@ from uuid import UUID
 import asyncpg
 import orjson
 import pytest
-from backend_api.app import utc_now
 from backend_api.db.pools import Connection
 from backend_api.db.uuid7 import uuid7
 from backend_api.domain.dates import business_date
@@ -20,6 +19,7 @@ from backend_api.domain.terms import Terms
 from backend_api.ledger.state import account_of
 from backend_api.loans import adoption
 from backend_api.loans.adoption import adopt
+from backend_api.opening import utc_now
 
 from tests.engine.conftest import STACK
 from tests.engine.lender import Lender
@@ -33,6 +33,7 @@ BEFORE = "20261121_spine"
 ADDED = "20261121_approvals"
 REQUIRED = "20261121_required"
 """The one that demands what `ADDED` let be empty."""
+ORDERS, COMMISSIONS = "20261122_customer_space", "20261122_commissions"
 TODAY = business_date(utc_now(), STACK.zone)
 KEPT = "SELECT id, status, current_balance, amount, version FROM loans ORDER BY id"
 ALL = "SELECT * FROM loans ORDER BY id"
@@ -397,12 +398,20 @@ async def test_every_rule_and_index_is_in_force_at_the_end(before: Before) -> No
     assert await before.owner.fetch("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
 
-async def test_the_demanding_migration_can_be_cut_off_anywhere_and_repeated(before: Before) -> None:
-    await before.migrate(ADDED)
-    await adopt(before.owner, TODAY, lambda *_: None)
-    await before.migrate(REQUIRED)
-    await before.owner.execute("UPDATE alembic_version SET version_num = $1", ADDED)
-    await before.owner.execute("DROP INDEX loans_next_due")
-    code, said = await before.init()
-    assert code == 0, said
-    assert await before.owner.fetchval("SELECT to_regclass('loans_next_due') IS NOT NULL")
+@pytest.mark.parametrize(
+    ("earlier", "later", "index"),
+    [
+        (ADDED, REQUIRED, "loans_next_due"),
+        (ORDERS, COMMISSIONS, "ledger_entries_payment"),
+        (ORDERS, COMMISSIONS, "ledger_entries_day_key"),
+    ],
+)
+async def test_a_migration_of_many_transactions_can_be_cut_off_anywhere_and_repeated(
+    earlier: str, later: str, index: str, before: Before
+) -> None:
+    await before.init()
+    await before.owner.execute("UPDATE alembic_version SET version_num = $1", earlier)
+    await before.owner.execute(f"DROP INDEX {index}")
+    await before.migrate(later)
+    assert await before.version() == later
+    assert await before.owner.fetchval("SELECT to_regclass($1) IS NOT NULL", index)

@@ -120,6 +120,7 @@ def _entry_out(row: Any, lines: list[Any]) -> EntryOut:
     return EntryOut(
         id=row.id,
         movement_id=row.movement_id,
+        payment_id=row.payment_id,
         kind=row.kind,
         product=row.product,
         posted_on=row.posted_on,

@@ -12,6 +12,7 @@ from backend_api.http.strict import MoneyOut
 ENTRY_EXAMPLE: dict[str, Any] = {
     "id": "019a8b1e-4444-7b00-9b22-0000000000e6",
     "movement_id": "019a8b1e-4444-7b00-9b22-0000000000e5",
+    "payment_id": None,
     "kind": "PAYMENT",
     "product": "STANDARD",
     "posted_on": examples.TODAY,
@@ -61,12 +62,13 @@ class PostingOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """A balanced entry. It belongs to a movement, or is one that the end of a day books for a whole product."""
+    """A balanced entry: of a movement, of a payment's commission, or of the end of a day for a whole product."""
 
     model_config = ConfigDict(title="LedgerEntry", json_schema_extra={"examples": [ENTRY_EXAMPLE]})
 
     id: UUID
     movement_id: UUID | None
+    payment_id: UUID | None = Field(description="Of a COMMISSION, which is of no loan: the payment it came with.")
     kind: str
     product: str
     posted_on: date

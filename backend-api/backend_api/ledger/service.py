@@ -15,9 +15,9 @@ from backend_api.domain.account import NOTHING, Account, Movement, MovementKind,
 from backend_api.domain.corrections import Booked, Correction
 from backend_api.domain.delinquency import Stage
 from backend_api.domain.errors import DomainError
-from backend_api.domain.ledger import Posting, disbursement, entry_for, undone
+from backend_api.domain.ledger import COMMISSION, Posting, disbursement, entry_for, undone
 from backend_api.domain.money import MAX_MONEY, ZERO
-from backend_api.domain.terms import Bucket, Terms
+from backend_api.domain.terms import Bucket, ExcessPolicy, Terms
 from backend_api.ledger import state
 from backend_api.models import ledger_entries, loan_movements, loans, postings
 from backend_api.outbox.record import Origin
@@ -104,15 +104,32 @@ def post(
                     "created_at": origin.at,
                 }
             )
-            lines += [
-                {"entry_id": entry_id, "line": number, "account": posting.account, "amount": posting.amount}
-                for number, posting in enumerate(entry, start=1)
-            ]
+            lines += _lines(entry_id, entry)
     return Posted(
         (Insert(loan_movements, movements), Insert(ledger_entries, entries), Insert(postings, lines)),
         Update(loans, loan.id, snapshot),
         snapshot,
     )
+
+
+def book_commission(
+    payment_id: UUID, product: str, entry: Sequence[Posting], *, posted_on: date, sequence: int, origin: Origin
+) -> tuple[Insert, ...]:
+    """The rows of a payment's commission, or of its undoing; none for an empty entry."""
+    if not entry:
+        return ()
+    entry_id = uuid7(origin.at)
+    row = {
+        "id": entry_id,
+        "movement_id": None,
+        "payment_id": payment_id,
+        "kind": COMMISSION,
+        "product": product,
+        "posted_on": posted_on,
+        "sequence": sequence,
+        "created_at": origin.at,
+    }
+    return Insert(ledger_entries, [row]), Insert(postings, _lines(entry_id, entry))
 
 
 def columns_of(
@@ -188,7 +205,8 @@ def _movement(row: Record) -> Movement:
             amount, carried = ZERO, replace(_split(row), principal=ZERO)
         case MovementKind.DISBURSEMENT | MovementKind.WRITE_OFF | MovementKind.RESTRUCTURE:
             amount = ZERO
-    return Movement(row["movement_id"], kind, row["value_date"], row["position"], amount, concept, carried)
+    excess = None if row["excess"] is None else ExcessPolicy(row["excess"])
+    return Movement(row["movement_id"], kind, row["value_date"], row["position"], amount, concept, carried, excess)
 
 
 def _movement_row(loan_id: UUID, booking: Booking, posted_on: date, sequence: int, origin: Origin) -> dict[str, Any]:
@@ -204,6 +222,7 @@ def _movement_row(loan_id: UUID, booking: Booking, posted_on: date, sequence: in
         "movement_id": movement.id,
         "position": movement.sequence,
         "concept": movement.concept,
+        "excess": movement.excess,
         "note": booking.note,
         "value_date": movement.value_date,
         "posted_on": posted_on,
@@ -216,6 +235,13 @@ def _movement_row(loan_id: UUID, booking: Booking, posted_on: date, sequence: in
         "moratory": split.moratory,
         "created_at": origin.at,
     }
+
+
+def _lines(entry_id: UUID, entry: Sequence[Posting]) -> list[dict[str, Any]]:
+    return [
+        {"entry_id": entry_id, "line": number, "account": posting.account, "amount": posting.amount}
+        for number, posting in enumerate(entry, start=1)
+    ]
 
 
 def _entry_of(booking: Booking, terms: Terms, *, suspended: bool) -> tuple[Posting, ...]:

@@ -44,7 +44,7 @@ SELECT id, status, version, amount, interest_rate, term_months, disbursed_on, cu
 """
 MOVEMENTS = """
 SELECT id, loan_id, coalesce(payment_id, id) AS movement_id, payment_id, kind, value_date, posted_on,
-       sequence AS position, concept,
+       sequence AS position, concept, NULL AS excess,
        amount, principal, interest, vat, fees, moratory
   FROM loan_movements WHERE loan_id = ANY($1) ORDER BY loan_id, sequence
 """

@@ -28,7 +28,7 @@ SELECT l.*, c.event_sequence, c.chain_head, (SELECT business_date FROM business_
   FROM loans l JOIN clients c ON c.id = l.client_id WHERE l.id = $1
 """
 STANDING_MOVEMENTS = """
-SELECT m.id, m.movement_id, m.payment_id, m.kind, m.value_date, m.position, m.concept,
+SELECT m.id, m.movement_id, m.payment_id, m.kind, m.value_date, m.position, m.concept, m.excess,
        m.amount, m.principal, m.interest, m.vat, m.fees, m.moratory
   FROM loan_movements m
  WHERE m.loan_id = $1 AND m.undoes_id IS NULL

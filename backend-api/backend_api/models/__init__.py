@@ -12,6 +12,7 @@ from backend_api.models.access import (
 from backend_api.models.approvals import approvals
 from backend_api.models.base import metadata
 from backend_api.models.clients import clients, record_reads
+from backend_api.models.customer_space import cart_items, carts, checkouts
 from backend_api.models.decoys import decoy_attempts, decoys
 from backend_api.models.events import events, outbox, relay_lease
 from backend_api.models.ledger import accounts, daily_totals, ledger_entries, ledger_periods, postings
@@ -27,6 +28,9 @@ __all__ = [
     "approvals",
     "business_day",
     "cache_guard",
+    "cart_items",
+    "carts",
+    "checkouts",
     "clients",
     "daily_totals",
     "day_close_failures",

@@ -61,6 +61,7 @@ api_keys = Table(
     Column("former_hash", LargeBinary, comment="The same of the secret before, which counts until former_until."),
     Column("former_until", Instant),
     Column("status", Text, nullable=False),
+    Column("product", Text, ForeignKey("loan_products.code"), comment="Of the loans that the MO App's calls make."),
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
     Column("version", Integer, nullable=False),

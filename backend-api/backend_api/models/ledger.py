@@ -1,6 +1,7 @@
 """Double-entry ledger: an entry is a balanced set of postings, inserted at once and never changed.
 
-It is that of a movement, or one of those that the end of a day books for all loans of a product together.
+It is that of a movement, the commission of a payment, or one of those that the end of a day books for all loans of a
+product together.
 """
 
 from sqlalchemy import BigInteger, Column, Date, ForeignKey, SmallInteger, Table, Text, Uuid
@@ -20,6 +21,7 @@ ledger_entries = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("movement_id", Uuid, ForeignKey("loan_movements.id")),
+    Column("payment_id", Uuid, ForeignKey("payments.id"), comment="Of a commission, which is of no loan."),
     Column("kind", Text, nullable=False),
     Column("product", Text, nullable=False, comment="Code of the product of the loans it is about."),
     Column("posted_on", Date, nullable=False),

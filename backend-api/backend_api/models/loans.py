@@ -47,6 +47,7 @@ loan_movements = Table(
     Column("movement_id", Uuid, nullable=False, comment="The same for a movement booked again after a correction."),
     Column("position", BigInteger, nullable=False, comment="Sequence it was first booked under; orders a value date."),
     Column("concept", Text, comment="What a waiver forgives."),
+    Column("excess", Text, comment="Of a payment that asked for another excess policy than the loan's: which."),
     Column("note", Text, comment="Why, in the words of whoever did it."),
     Column("value_date", Date, nullable=False, comment="Drives the position; order: value date, then sequence."),
     Column("posted_on", Date, nullable=False, comment="Business date of recording; drives ledger and statement."),

@@ -36,12 +36,12 @@ from backend_api.payments import queries, service
 from backend_api.payments.schemas import (
     REGISTRATION_EXAMPLE,
     REVERSED_EXAMPLE,
-    AllocationOut,
     ClientPaymentIn,
     PaymentIn,
     PaymentOut,
     ReversalIn,
 )
+from backend_api.payments.views import with_allocations
 
 router = APIRouter(prefix="/api/v1", tags=["Payments"], route_class=StrictRoute)
 
@@ -167,7 +167,7 @@ async def get_payment(request: Request, payment_id: UUID, principal: CanRead) ->
 
     async def read(connection: AsyncConnection) -> PaymentOut | None:
         row = await queries.payment(connection, payment_id)
-        return (await _with_allocations(connection, [row]))[0] if row else None
+        return (await with_allocations(connection, [row]))[0] if row else None
 
     payment = await resources_of(request).reads.find(reader_of(request, principal), read)
     if payment is None:
@@ -192,19 +192,8 @@ async def _page(
 
     async def read(connection: AsyncConnection) -> tuple[list[Any], list[PaymentOut]]:
         rows = list(await queries.page(connection, paging, [*columns, *conditions]))
-        return rows, await _with_allocations(connection, rows)
+        return rows, await with_allocations(connection, rows)
 
     rows, built = await resources_of(request).reads.query(reader_of(request, principal), read)
     by_id = {payment.id: payment for payment in built}
     return answer_model(request, paging.page(rows, lambda row: by_id[row.id]))
-
-
-async def _with_allocations(connection: AsyncConnection, rows: list[Any]) -> list[PaymentOut]:
-    movements: dict[UUID, list[AllocationOut]] = {row.id: [] for row in rows}
-    for movement in await queries.allocations(connection, list(movements)) if rows else []:
-        movements[movement.payment_id].append(AllocationOut.model_validate(movement, from_attributes=True))
-    fields = [name for name in PaymentOut.model_fields if name != "allocations"]
-    return [
-        PaymentOut.model_validate({**{name: getattr(row, name) for name in fields}, "allocations": movements[row.id]})
-        for row in rows
-    ]

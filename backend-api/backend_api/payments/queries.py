@@ -47,6 +47,12 @@ SELECT l.id, l.status, l.version, l.product, l.stage, l.disbursed_on, l.terms,
   FROM loans l WHERE l.id IN (SELECT loan_id FROM loan_movements WHERE payment_id = $1) ORDER BY l.id
 """
 
+# What was booked with it, and no row of the taking back: a payment is taken back once.
+COMMISSION = """
+SELECT e.product, p.account, p.amount FROM ledger_entries e JOIN postings p ON p.entry_id = e.id
+ WHERE e.payment_id = $1 ORDER BY e.id, p.line
+"""
+
 
 async def loan_to_pay(
     connection: Connection, loan_id: UUID, reference: str | None, external_id: str | None
@@ -71,6 +77,11 @@ async def payment_to_reverse(connection: Connection, payment_id: UUID) -> Record
 async def loans_of_payment(connection: Connection, payment_id: UUID) -> Sequence[Record]:
     """The loans that a payment reached."""
     return await connection.fetch(LOANS_OF_PAYMENT, payment_id)
+
+
+async def commission(connection: Connection, payment_id: UUID) -> Sequence[Record]:
+    """The lines of the commission that came with a payment, with the product they are booked for; mostly none."""
+    return await connection.fetch(COMMISSION, payment_id)
 
 
 # A payment's row never changes: that it was taken back is another row.

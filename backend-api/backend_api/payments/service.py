@@ -1,7 +1,7 @@
 """Use cases of payments. Each: read, refuse, decide; the writing is done by `http.write`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -16,9 +16,17 @@ from backend_api.db.uuid7 import uuid7
 from backend_api.domain import corrections
 from backend_api.domain.account import Account, Movement, MovementKind, MovementRefused, Split, apply
 from backend_api.domain.allocation import Debt, Share, distribute, distribute_explicit
-from backend_api.domain.errors import DomainError, LoanNotActive, MoneyNotPositive, PaymentExceedsDebt
+from backend_api.domain.errors import (
+    DetailLoanNotOwing,
+    DomainError,
+    LoanNotActive,
+    MoneyNotPositive,
+    PaymentExceedsDebt,
+)
+from backend_api.domain.ledger import Posting, undone
 from backend_api.domain.money import format_money
 from backend_api.domain.states import OWING, PAYABLE, LoanEvent, LoanStatus, PaymentStatus, transition
+from backend_api.domain.terms import ExcessPolicy
 from backend_api.http import problems
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import NotFound
@@ -91,6 +99,15 @@ class DuplicateReference(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What of a payment goes to one loan; `excess` is the policy that was asked for, None for that of the loan."""
+
+    loan_id: UUID
+    amount: Decimal
+    excess: ExcessPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Paid:
     """What a payment does to one loan."""
 
@@ -121,14 +138,21 @@ def pay_loan(loan_id: UUID, body: PaymentIn, back_dating_days: int) -> UseCase:
         try:
             paid = await _pay(connection, loan, body.amount, paid_on, payment_id)
         except (PaymentExceedsDebt, MovementRefused) as refusal:
-            return _rejected(loan, payment_id, [loan_id], body, paid_on, refusal, origin)
+            return reject(loan, payment_id, [loan_id], body, paid_on, refusal, origin)
         return _registered(loan, payment_id, [paid], body, paid_on, origin)
 
     return use_case
 
 
-def pay_client(client_id: UUID, body: ClientPaymentIn, back_dating_days: int) -> UseCase:
-    """Register a payment on a client's loans. Raises what `pay_loan` does, and what the details may get wrong."""
+STORED: tuple[type[DomainError], ...] = (PaymentExceedsDebt, MovementRefused)
+"""Refusals of money that was really offered: the payment is kept as REJECTED."""
+
+
+def pay_client(
+    client_id: UUID, body: ClientPaymentIn, back_dating_days: int, stored: tuple[type[DomainError], ...] = STORED
+) -> UseCase:
+    """Register a payment on a client's loans. Raises what `pay_loan` does, and what the details may get wrong, unless
+    it is among the refusals that are `stored` with the payment."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         rows = await queries.client_to_pay(connection, client_id, body.reference, body.external_id)
@@ -143,15 +167,16 @@ def pay_client(client_id: UUID, body: ClientPaymentIn, back_dating_days: int) ->
             for share in shares:
                 _refuse_too_early(paid_on, loans[share.loan_id])
             paid = [await _pay(connection, loans[share.loan_id], share.amount, paid_on, payment_id) for share in shares]
-        except (PaymentExceedsDebt, MovementRefused) as refusal:
-            return _rejected(rows[0], payment_id, list(loans), body, paid_on, refusal, origin)
+        except stored as refusal:
+            return reject(rows[0], payment_id, list(loans), body, paid_on, refusal, origin)
         return _registered(rows[0], payment_id, paid, body, paid_on, origin)
 
     return use_case
 
 
 def reverse_payment(payment_id: UUID, body: ReversalIn) -> UseCase:
-    """Take a payment back: contra rows today, and what came after it is split anew where that changes it.
+    """Take a payment back: contra rows today, and what came after it is split anew where that changes it. A commission
+    that came with it is given back too.
 
     Raises `NotFound`, `PaymentNotRegistered`, `PaymentAlreadyReversed`, `LoanFrozen`, `MovementRefused`.
     """
@@ -165,7 +190,7 @@ def reverse_payment(payment_id: UUID, body: ReversalIn) -> UseCase:
         if payment["reversal_id"] is not None:
             raise PaymentAlreadyReversed(reversal_id=str(payment["reversal_id"]))
         loans = await queries.loans_of_payment(connection, payment_id)
-        undone = [await _undo(connection, loan, payment_id) for loan in loans]
+        changed = [await _undo(connection, loan, payment_id) for loan in loans]
         sequence = payment["event_sequence"] + 1
         reversal = {
             "payment_id": payment_id,
@@ -179,8 +204,9 @@ def reverse_payment(payment_id: UUID, body: ReversalIn) -> UseCase:
         facts = [
             events.payment_reversed(payment_id, [loan["id"] for loan in loans], payment["amount"], payment["paid_on"])
         ]
-        inserts, updates = [Insert(payment_reversals, [reversal])], []
-        for paid in undone:
+        commission = await queries.commission(connection, payment_id)
+        inserts, updates = [Insert(payment_reversals, [reversal]), *_given_back(commission, reversal, origin)], []
+        for paid in changed:
             posted, fact, _ = _post(paid, payment["client_id"], payment["today"], sequence, origin)
             inserts.extend(posted.inserts)
             updates.append(posted.update)
@@ -199,14 +225,44 @@ def reverse_payment(payment_id: UUID, body: ReversalIn) -> UseCase:
     return use_case
 
 
-async def _pay(connection: Connection, loan: Record, amount: Decimal, paid_on: date, payment_id: UUID) -> _Paid:
+async def pay_parts(
+    connection: Connection,
+    client: Sequence[Record],
+    parts: Sequence[Part],
+    body: PaymentIn,
+    payment_id: UUID,
+    paid_on: date,
+    origin: Origin,
+) -> Change:
+    """The change that registers a payment of exactly these parts on a client's loans, read by `queries.client_to_pay`.
+
+    Raises `DuplicateReference`, `DetailLoanNotOwing`, `PaymentExceedsDebt`, `MovementRefused`.
+    """
+    _refuse_known(client[0])
+    loans = {row["id"]: row for row in client}
+    paid = []
+    for part in parts:
+        if part.loan_id not in loans:
+            raise DetailLoanNotOwing(loan_id=str(part.loan_id))
+        paid.append(await _pay(connection, loans[part.loan_id], part.amount, paid_on, payment_id, part.excess))
+    return _registered(client[0], payment_id, paid, body, paid_on, origin)
+
+
+async def _pay(
+    connection: Connection,
+    loan: Record,
+    amount: Decimal,
+    paid_on: date,
+    payment_id: UUID,
+    excess: ExcessPolicy | None = None,
+) -> _Paid:
     """Raises MoneyNotPositive, PaymentExceedsDebt, and MovementRefused when a later movement cannot stand beside it."""
     if not amount:
         raise MoneyNotPositive
     account = _account(loan)
     written_off = loan["status"] == LoanStatus.WRITTEN_OFF
     kind = MovementKind.RECOVERY if written_off else MovementKind.PAYMENT
-    movement = Movement(payment_id, kind, paid_on, loan["event_sequence"] + 1, amount)
+    movement = Movement(payment_id, kind, paid_on, loan["event_sequence"] + 1, amount, excess=excess)
     if paid_on < loan["account_on"]:
         return await _pay_back_dated(connection, loan, movement)
     try:
@@ -315,7 +371,20 @@ def _status_after(status: LoanStatus, account: Account, today: date) -> LoanStat
     return status
 
 
-def _rejected(
+def _given_back(lines: Sequence[Record], reversal: Mapping[str, Any], origin: Origin) -> tuple[Insert, ...]:
+    if not lines:
+        return ()
+    return ledger.book_commission(
+        reversal["payment_id"],
+        lines[0]["product"],
+        undone(tuple(Posting(line["account"], line["amount"]) for line in lines)),
+        posted_on=reversal["posted_on"],
+        sequence=reversal["sequence"],
+        origin=origin,
+    )
+
+
+def reject(
     client: Record,
     payment_id: UUID,
     loan_ids: Sequence[UUID],
@@ -324,7 +393,8 @@ def _rejected(
     refusal: DomainError,
     origin: Origin,
 ) -> Change:
-    """Nothing is booked, but that somebody offered too much is a fact worth keeping."""
+    """The change that records a payment as REJECTED: nothing is booked, but that somebody offered it is a fact worth
+    keeping."""
     payment = _payment_row(client, payment_id, body, paid_on, PaymentStatus.REJECTED, refusal.code, origin)
     refusal.facts["payment_id"] = str(payment_id)
     return Change(

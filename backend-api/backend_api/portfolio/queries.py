@@ -56,7 +56,7 @@ SELECT id, product, terms, disbursed_on, account, moved_on > $1 AS moved_since
  WHERE id > $2 AND (status IN ('ACTIVE', 'DEFAULTED') OR moved_on > $1) ORDER BY id LIMIT $3
 """
 MOVEMENTS_THROUGH = """
-SELECT m.id, m.loan_id, m.movement_id, m.kind, m.value_date, m.position, m.concept,
+SELECT m.id, m.loan_id, m.movement_id, m.kind, m.value_date, m.position, m.concept, m.excess,
        m.amount, m.principal, m.interest, m.vat, m.fees, m.moratory
   FROM loan_movements m
  WHERE m.loan_id = ANY($1) AND m.posted_on <= $2 AND m.undoes_id IS NULL
