@@ -11,6 +11,7 @@ import aio_pika
 import backend_api.app
 import event_consumer.__main__
 from aio_pika.exceptions import AMQPError
+from backend_api import opening
 from backend_api.cache import clients as cache
 from backend_api.cli import commands
 from backend_api.http import write
@@ -102,7 +103,7 @@ def api_that_only_deletes() -> FastAPI:
     """An API whose cache forgets a changed client and then takes whatever it is given."""
     for original, replacement in ((cache.ANNOUNCE, DELETE), (cache.FILL, STORE)):
         cache._SHA[original] = sha1(replacement.encode(), usedforsecurity=False).hexdigest()
-    for module in (backend_api.app, cache):
+    for module in (opening, cache):
         module.SCRIPTS = (DELETE, STORE, cache.STANDING)  # type: ignore[attr-defined]  # this is the sabotage
     return backend_api.app.create_app()
 

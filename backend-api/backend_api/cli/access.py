@@ -12,7 +12,6 @@ import uvloop
 from pydantic import ValidationError
 
 from backend_api import logs
-from backend_api.app import open_resources, utc_now
 from backend_api.auth.api_keys import queries as key_queries
 from backend_api.auth.api_keys import service as key_service
 from backend_api.auth.api_keys.schemas import ApiKeyIn
@@ -27,6 +26,7 @@ from backend_api.db.pools import Connection, connect
 from backend_api.domain.errors import DomainError
 from backend_api.http import context
 from backend_api.http.write import Conflicts, UseCase, carry_out
+from backend_api.opening import open_resources, utc_now
 from backend_api.outbox.record import Origin
 from backend_api.settings import Settings
 
@@ -115,10 +115,11 @@ def create_api_key(
     name: Annotated[str, typer.Option(help="What it is for.")] = "made by sofipo",
     scope: Annotated[list[str] | None, typer.Option(help="A permission, or * for all; may be repeated.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3660, help="It runs out after so many.")] = None,
+    product: Annotated[str | None, typer.Option(help="Product of the loans that the MO App makes with it.")] = None,
 ) -> None:
     """Make an API key and print it, this once."""
     expires_at = utc_now() + timedelta(days=days) if days else None
-    body = _checked(ApiKeyIn, name=name, scopes=scope or [EVERYTHING], expires_at=expires_at)
+    body = _checked(ApiKeyIn, name=name, scopes=scope or [EVERYTHING], expires_at=expires_at, product=product)
 
     async def use_case(connection: Connection) -> UseCase:
         return key_service.create_key(body, await _user(connection, owner), Pepper(Settings()))

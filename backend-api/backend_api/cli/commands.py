@@ -21,12 +21,12 @@ from alembic.util import CommandError
 from pydantic import ValidationError
 
 from backend_api import logs
-from backend_api.app import create_app, open_resources, utc_now
 from backend_api.cli import access, initialise, relay_health, worker_health
 from backend_api.cli import doctor as examination
 from backend_api.cli import eod as end_of_day
 from backend_api.db.pools import Connection, connect
 from backend_api.domain.errors import DomainError
+from backend_api.opening import open_resources, utc_now
 from backend_api.outbox import broker, parked
 from backend_api.relay import app as relay_app
 from backend_api.settings import Environment, Settings
@@ -148,6 +148,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document of the API."""
+    # Only here: it reads every call of the API, which takes longer than most commands do.
+    from backend_api.app import create_app
+
     document = create_app(Settings(environment=Environment.DEVELOPMENT)).openapi()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 

@@ -4,9 +4,9 @@ import sys
 import time
 from datetime import date, timedelta
 
-from backend_api.app import open_resources, utc_now
 from backend_api.domain.dates import business_date
 from backend_api.domain.errors import DomainError
+from backend_api.opening import open_resources, utc_now
 from backend_api.portfolio import end_of_day
 from backend_api.portfolio.end_of_day import Outcome
 from backend_api.settings import Settings

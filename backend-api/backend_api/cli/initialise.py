@@ -12,7 +12,6 @@ from alembic import command
 from alembic.config import Config
 
 import backend_api
-from backend_api.app import open_resources, utc_now
 from backend_api.auth.passwords import hash_password
 from backend_api.auth.permissions import Role
 from backend_api.auth.users import service as users
@@ -23,6 +22,7 @@ from backend_api.domain.dates import business_date
 from backend_api.http import context
 from backend_api.http.write import carry_out
 from backend_api.loans.adoption import NotAllAdopted, adopt
+from backend_api.opening import open_resources, utc_now
 from backend_api.outbox.record import Origin
 from backend_api.settings import Settings
 

@@ -1,4 +1,4 @@
-"""What grows old: approvals that nobody decided, stored answers, sessions and touches of decoys whose time is over."""
+"""What grows old: approvals that nobody decided, stored answers, sessions, carts, touches of decoys."""
 
 from datetime import datetime, timedelta
 
@@ -7,6 +7,7 @@ import structlog
 from backend_api.approvals import queries as approvals
 from backend_api.approvals import service as approving
 from backend_api.auth import service as sign_ins
+from backend_api.customer_space import queries as customer_space
 from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError, connect
 from backend_api.decoys import queries as decoys
 from backend_api.domain.errors import DomainError
@@ -21,6 +22,8 @@ HOUSEKEEPING_LOCK = 7301004
 """Name of the session-level advisory lock that the one worker holds who keeps house."""
 ACTOR = "system:worker"
 ANSWERS_KEPT = timedelta(days=7)
+CARTS_KEPT = timedelta(days=1)
+"""After their end; what was checked out is kept."""
 DECOYS_KEPT = timedelta(days=90)
 ANSWERS_AT_ONCE = 1000
 """So few that a statement is over in milliseconds and holds nobody up."""
@@ -34,6 +37,7 @@ async def keep_house(resources: Resources) -> None:
             await _forget_answers(connection, resources.clock())
             await sign_ins.forget(connection, resources.clock())
             await decoys.forget(connection, resources.clock() - DECOYS_KEPT)
+            await customer_space.forget_carts(connection, resources.clock() - CARTS_KEPT)
             await _expire_approvals(resources, connection)
     finally:
         connection.terminate()

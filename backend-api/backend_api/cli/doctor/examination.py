@@ -8,7 +8,7 @@ from datetime import datetime
 import asyncpg
 from pydantic import ValidationError
 
-from backend_api.cli.doctor import api, broker, cache, couchdb, postgres
+from backend_api.cli.doctor import api, broker, cache, couchdb, gateway, postgres
 from backend_api.cli.doctor.verdicts import Level, Setup, Verdict, not_checked, ok, wrong
 from backend_api.settings import Environment, Settings
 
@@ -66,6 +66,7 @@ CHECKS = (
     Check("couchdb members", couchdb.members, ("couchdb",)),
     Check("immutability", couchdb.immutability, ("couchdb",)),
     Check("api", api.readiness),
+    Check("gateway", gateway.sandbox),
 )
 """In the order of the report, each after those it needs."""
 
