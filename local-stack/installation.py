@@ -93,6 +93,20 @@ def asyncapi_parser(say: Say) -> Path:
     return _node_packages(source, "asyncapi-parser", "the AsyncAPI parser", say, "--ignore-scripts")
 
 
+def newman(say: Say) -> Path:
+    """Postman's runner for the command line; returns the folder of its program."""
+    source = CHECKOUT / "tests" / "e2e" / "postman"
+    return _node_packages(source, "newman", "newman", say, "--ignore-scripts") / "node_modules" / ".bin"
+
+
+def axe(say: Say) -> Path:
+    """The accessibility checker that the browser tests put into pages; returns its file."""
+    source = CHECKOUT / "tests" / "browser" / "axe"
+    return (
+        _node_packages(source, "axe", "axe-core", say, "--ignore-scripts") / "node_modules" / "axe-core" / "axe.min.js"
+    )
+
+
 def _node_packages(source: Path, name: str, what: str, say: Say, *options: str) -> Path:
     """A copy of the folder together with the packages that its lock file names."""
     target = state_folder() / name

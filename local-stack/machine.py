@@ -49,6 +49,16 @@ def missing_packages() -> list[str]:
     return [package for package, present in needs.items() if not present]
 
 
+def browser(say: Callable[[str], None]) -> str:
+    """Program of the browser that the tests drive; the stack itself needs none. Installs it with apt-get as root."""
+    if shutil.which("chromium") is None:
+        _install(["chromium"], say)
+    found = shutil.which("chromium")
+    if found is None:
+        raise Refusal("chromium is still not usable after its installation.")
+    return found
+
+
 @functools.cache
 def interpreter() -> str | None:
     """A Python that is new enough, can make virtual environments and may be run by the service user."""

@@ -224,7 +224,7 @@ def make_plan(stack: Stack, offset: int, binaries: Path, files: Path, *, with_se
         environment=environment,
         configuration=programs.configuration(values, port),
         servers=programs.servers(stack, values, port, ask, files),
-        services=programs.services(stack, binaries, port, ask, files) if with_services else [],
+        services=programs.services(stack, binaries, values, port, ask, files) if with_services else [],
         binaries=binaries,
         files=files,
     )

@@ -10,6 +10,7 @@ from refusal import Refusal
 # Port of each listener at offset 0, and the program that opens it.
 BASE: dict[str, tuple[int, str]] = {
     "api": (8000, "api"),
+    "sandbox-gateway": (8002, "sandbox-gateway"),
     "rabbitmq-management": (15672, "rabbitmq"),
     "couchdb": (5984, "couchdb"),
     "primary": (27001, "postgres-primary"),

@@ -167,9 +167,14 @@ def servers(
 
 
 def services(
-    stack: Stack, programs: Path, ports: Mapping[str, int], ask_postgres: AskPostgres, files: Path
+    stack: Stack,
+    programs: Path,
+    settings: Mapping[str, str],
+    ports: Mapping[str, int],
+    ask_postgres: AskPostgres,
+    files: Path,
 ) -> list[Program]:
-    """The API, the relay, the worker and the consumer."""
+    """The API, the relay, the worker, the consumer and, in development, the sandbox of a payment gateway."""
 
     def relay() -> str | None:
         question = "SELECT EXISTS (SELECT FROM relay_lease WHERE heartbeat_at > clock_timestamp() - interval '5 s')"
@@ -187,6 +192,13 @@ def services(
     uvicorn = ("uvicorn", "backend_api.app:create_app", "--factory", "--host", LOOPBACK, "--port", str(ports["api"]))
     limits = ("--workers", "2", "--loop", "uvloop", "--http", PROTOCOL, "--timeout-graceful-shutdown", "10")
     logging = ("--log-config", str(files / "backend-api/backend_api/server_logging.json"))
+    sandbox = Program(
+        "sandbox-gateway",
+        (python, "-m", "sandbox_gateway"),
+        ("sandbox-gateway",),
+        f"http://{LOOPBACK}:{ports['sandbox-gateway']}",
+        lambda: probes.http_ok(ports["sandbox-gateway"], "/livez"),
+    )
     return [
         Program(
             "api",
@@ -214,6 +226,7 @@ def services(
             f"http://{LOOPBACK}:{ports['consumer-health']}",
             lambda: probes.http_ok(ports["consumer-health"], "/readyz"),
         ),
+        *([sandbox] if settings["ENVIRONMENT"] == "development" else []),
     ]
 
 

@@ -62,6 +62,11 @@ OPTIONAL = (
     "CONDUSEF_PHONE",
     "CONDUSEF_EMAIL",
     "CONDUSEF_SITE",
+    "GATEWAY_URL",
+    "GATEWAY_SECRET",
+    "PUBLIC_URL",
+    "CART_COMMISSION",
+    "CUSTOMER_REVERSAL_DAYS",
 )
 # The stack that follows the operator's settings; every other name is an isolated one with the defaults.
 CONFIGURED_STACK = "dev"
@@ -70,12 +75,21 @@ LOOPBACK = "127.0.0.1"
 
 def of(stack_name: str, offset: int, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """All settings of a stack: process environment first, then `.env`, then the development defaults."""
-    chosen = dict(DEFAULTS)
+    port = ports.at(offset)
+    chosen = DEFAULTS | _public_addresses(port)
     if stack_name == CONFIGURED_STACK:
         known = {*DEFAULTS, *OPTIONAL}
         for source in (_read_env_file(CHECKOUT / ".env"), environment):
             chosen.update({key: value for key, value in source.items() if key in known and value})
-    return chosen | _addresses(ports.at(offset))
+    return chosen | _addresses(port)
+
+
+def _public_addresses(port: Mapping[str, int]) -> dict[str, str]:
+    """Where browsers are sent, unless the operator says otherwise."""
+    return {
+        "PUBLIC_URL": f"http://{LOOPBACK}:{port['api']}",
+        "GATEWAY_URL": f"http://{LOOPBACK}:{port['sandbox-gateway']}/pay",
+    }
 
 
 def _addresses(port: Mapping[str, int]) -> dict[str, str]:
@@ -95,6 +109,8 @@ def _addresses(port: Mapping[str, int]) -> dict[str, str]:
         "CONSUMER_HEALTH_PORT": str(port["consumer-health"]),
         "API_HOST": LOOPBACK,
         "API_PORT": str(port["api"]),
+        "SANDBOX_GATEWAY_HOST": LOOPBACK,
+        "SANDBOX_GATEWAY_PORT": str(port["sandbox-gateway"]),
     }
 
 

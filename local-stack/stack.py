@@ -143,10 +143,12 @@ def _print_welcome(plan: Plan) -> None:
     value = plan.settings
     api = f"http://127.0.0.1:{value['API_PORT']}"
     sign_in = " (sign in: admin / string)" if value["ENVIRONMENT"] == "development" else ""
+    sandbox = f"\nGateway      http://127.0.0.1:{value['SANDBOX_GATEWAY_PORT']} (sandbox: no money moves)"
+    gateway = sandbox if value["ENVIRONMENT"] == "development" else ""
     rabbitmq = _login(value, "RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS")
     couchdb = _login(value, "COUCHDB_USER", "COUCHDB_PASSWORD")
     print(f"""
-API          {api}/docs{sign_in}
+API          {api}/docs{sign_in}{gateway}
 RabbitMQ     http://127.0.0.1:{value["RABBITMQ_MANAGEMENT_PORT"]} ({rabbitmq})
 CouchDB      http://127.0.0.1:{value["COUCHDB_PORT"]}/_utils/ ({couchdb})
 

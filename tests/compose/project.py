@@ -17,8 +17,10 @@ DOCKER = shlex.split(os.environ.get("DOCKER", "docker"))
 FILES = ("docker-compose.yml", "tests/compose/published.yml")
 SERVICES = (
     "postgres-primary", "postgres-replica", "redis", "rabbitmq", "couchdb", "backend-api", "relay", "worker",
-    "event-consumer",
+    "event-consumer", "sandbox-gateway",
 )  # fmt: skip
+DEVELOPMENT_ONLY = ("sandbox-gateway",)
+"""In production these end by themselves."""
 ONCE = ("check-settings", "migrate", "couchdb-init")
 """These do their work and end."""
 
@@ -69,9 +71,11 @@ class Project:
     async def ailing(self) -> list[str]:
         """Every service that has no container, or one that is not running and healthy."""
         found = await self.containers()
+        ended = DEVELOPMENT_ONLY if self.environment.get("ENVIRONMENT") == "production" else ()
         return [
             service
             for service in SERVICES
+            if service not in ended
             if not (its := [one for one in found if one.service == service])
             or any(one.health != "healthy" for one in its)
         ]

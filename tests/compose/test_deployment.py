@@ -15,7 +15,9 @@ from tests.compose.project import ONCE, SERVICES, CommandError, Container, docke
 from tests.e2e.test_readme import DEVELOPMENT_ADDRESS, readme_calls
 from tests.support.waiting import eventually
 
-OURS = ("backend-api", "relay", "worker", "event-consumer", "migrate", "check-settings", "couchdb-init")
+OURS = (
+    "backend-api", "relay", "worker", "sandbox-gateway", "event-consumer", "migrate", "check-settings", "couchdb-init",
+)  # fmt: skip
 WRITABLE = {"rabbitmq", "couchdb"}
 """Their images write their configuration into their own file system when they start."""
 RUN_AS_ROOT = {"couchdb"}
@@ -57,7 +59,8 @@ async def test_the_processes_have_no_rights_that_they_do_not_need(deployment: De
             assert host["CapDrop"] == ["ALL"], service
             assert container.inspected["Config"]["User"].split(":")[0].isdigit(), service
         if service in SERVICES:
-            assert host["RestartPolicy"]["Name"] == "unless-stopped", service
+            wanted = "on-failure" if service == "sandbox-gateway" else "unless-stopped"
+            assert host["RestartPolicy"]["Name"] == wanted, service
         if service in SERVICES and service not in RUN_AS_ROOT:
             users = await users_of(container)
             assert users, service

@@ -11,7 +11,7 @@ from tests.compose.project import CommandError, Project
 from tests.support.waiting import eventually
 
 POSTGRES = {"POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD"}
-BACKEND = {*POSTGRES, "REDIS_PASSWORD", "RABBITMQ_DEFAULT_PASS", "API_SECRET_KEY", "API_KEY_PEPPER"}
+BACKEND = {*POSTGRES, "REDIS_PASSWORD", "RABBITMQ_DEFAULT_PASS", "API_SECRET_KEY", "API_KEY_PEPPER", "GATEWAY_SECRET"}
 SECRETS = {*BACKEND, "POSTGRES_REPLICA_PASSWORD", "COUCHDB_PASSWORD", "COUCHDB_CONSUMER_PASSWORD"}
 REFUSED_BY = {
     "check-settings": SECRETS,
@@ -57,12 +57,20 @@ async def test_with_secrets_of_its_own_it_starts(repository: Path, report: Repor
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{api}") as http:
             answer = await http.post("/api/v1/auth/token", data={"username": "admin", "password": "string"})
         assert answer.status_code == 401
+        sandbox = await made.container("sandbox-gateway")
+        await eventually(lambda: ended(made, "sandbox-gateway"), 30.0, interval=0.5)
+        assert "ENVIRONMENT=production has no sandbox" in await sandbox.logs()
         report.say("production with secrets of its own: well, and admin/string is refused")
 
 
 def own_secrets() -> dict[str, str]:
     """A value for every secret, as an operator would make them, and for what else production asks for."""
-    doors = {"ALLOWED_HOSTS": "127.0.0.1", "TRUSTED_PROXIES": "10.255.255.0/24"}
+    doors = {
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "TRUSTED_PROXIES": "10.255.255.0/24",
+        "PUBLIC_URL": "https://127.0.0.1",
+        "GATEWAY_URL": "https://gateway.example/pay",
+    }
     return {**{name: token_urlsafe(36) for name in SECRETS}, **doors}
 
 
@@ -70,6 +78,12 @@ def named_in(text: str) -> set[str]:
     """The secrets that a refusal tells to set."""
     _, _, rest = text.partition("short secrets: set ")
     return {name.strip() for name in rest.partition("(")[0].split(",")}
+
+
+async def ended(made: Project, service: str) -> bool:
+    """Whether a service has ended of its own will, and was not started again."""
+    container = await made.container(service)
+    return not container.is_running and container.exit_code == 0 and container.restarts == 0
 
 
 async def is_well(made: Project) -> bool:

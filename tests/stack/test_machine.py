@@ -27,6 +27,13 @@ def test_missing_tools_on_another_system_are_named(monkeypatch: pytest.MonkeyPat
         machine.prepare(say)
 
 
+def test_a_missing_browser_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "is_root", lambda: False)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(Refusal, match="Missing tools: chromium"):
+        machine.browser(say)
+
+
 def test_tools_that_are_not_on_the_path_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert {"redis-server", "npm", "curl"} <= set(machine.missing_packages())
