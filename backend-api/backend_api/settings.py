@@ -11,13 +11,15 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend_api.domain.errors import MoneyMalformed
-from backend_api.domain.money import parse_money
+from backend_api.domain.money import ZERO, parse_money
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused outside development, see below
 DEVELOPMENT_PEPPER = "development-only-pepper-of-32-bytes-or-more"
+DEVELOPMENT_GATEWAY_SECRET = "development-only-gateway-secret-of-32-bytes"  # noqa: S105 - the same
 DEVELOPMENT_PASSWORDS = frozenset(
     {"sofipo", "sofipo_app", "replicator", "guest", "password", "event_consumer", "string"}
 )
+DEVELOPMENT_KEYS = frozenset({DEVELOPMENT_SECRET, DEVELOPMENT_PEPPER, DEVELOPMENT_GATEWAY_SECRET})
 MINIMUM_SECRET_BYTES = 32
 MINIMUM_PASSWORD_CHARACTERS = 12
 PASSWORDS = (
@@ -58,6 +60,9 @@ def _limit(value: object) -> object:
 
 Limit = Annotated[Decimal | None, BeforeValidator(_limit)]
 """An amount of pesos above which something is so; None is never."""
+
+Pesos = Annotated[Decimal, BeforeValidator(lambda value: _limit(value) or ZERO)]
+"""An amount of pesos; empty is nothing."""
 
 RateLimit = Annotated[
     Annotated[int, Field(ge=0, le=1_000_000)] | None, BeforeValidator(lambda value: None if value == "" else value)
@@ -150,6 +155,20 @@ class Settings(BaseSettings):
     cache_ttl_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Hard bound on how long a view may be answered from Redis."""
 
+    public_url: Annotated[str, Field(pattern="^https?://[^/?#]+$")] = "http://127.0.0.1:8000"
+    """Where borrowers find this: the payment gateway sends them back to a page below it."""
+    gateway_url: Annotated[str, Field(pattern="^https?://[^?#]+$")] = "http://127.0.0.1:8002/pay"
+    """The payment gateway's page, as a browser finds it."""
+    gateway_secret: SecretStr = SecretStr(DEVELOPMENT_GATEWAY_SECRET)
+    """Signs orders for the payment gateway, and its notices."""
+    sandbox_gateway_host: str = "127.0.0.1"
+    sandbox_gateway_port: int = 8002
+    """Where `sofipo doctor` asks the sandbox of a gateway, in development."""
+    cart_commission: Pesos = ZERO
+    """What a cart costs besides what is paid with it, without VAT."""
+    customer_reversal_days: Annotated[int, Field(ge=0, le=365)] = 0
+    """How many business days after the one of a payment its borrower may take it back; 0 is the same day only."""
+
     lender_name: str = "SOFIPO de desarrollo, S.A. de C.V., S.F.P."
     """Who issues account statements, with the legal form. These defaults are those of a lender that does not exist."""
     lender_address: str = "Calle de los Libros 1, Col. Centro, 06000 Ciudad de México"
@@ -212,6 +231,8 @@ class Settings(BaseSettings):
             unsafe.append("API_SECRET_KEYS_OLD")
         if _is_weak(self.api_key_pepper):
             unsafe.append("API_KEY_PEPPER")
+        if _is_weak(self.gateway_secret):
+            unsafe.append("GATEWAY_SECRET")
         reasons = []
         if unsafe:
             reasons.append(
@@ -241,6 +262,10 @@ class Settings(BaseSettings):
                 not self.trusted_proxies or everybody,
                 "a network without TLS: TRUSTED_PROXIES names the proxies that end it in front of the API",
             ),
+            (
+                any(not url.startswith("https://") for url in (self.public_url, self.gateway_url)),
+                "payments without TLS: PUBLIC_URL and GATEWAY_URL begin with https://",
+            ),
             (self.log_level.upper() in ("DEBUG", "NOTSET"), "debugging: LOG_LEVEL is INFO or higher"),
         )
 
@@ -248,7 +273,7 @@ class Settings(BaseSettings):
 def _is_weak(secret: SecretStr) -> bool:
     """Whether a key is known to everybody or short."""
     text = secret.get_secret_value()
-    return text in (DEVELOPMENT_SECRET, DEVELOPMENT_PEPPER) or len(text.encode()) < MINIMUM_SECRET_BYTES
+    return text in DEVELOPMENT_KEYS or len(text.encode()) < MINIMUM_SECRET_BYTES
 
 
 def _is_unsafe(password: SecretStr | None) -> bool:

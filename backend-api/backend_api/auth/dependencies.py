@@ -19,12 +19,13 @@ from starlette.routing import BaseRoute
 from backend_api.auth.access import Access
 from backend_api.auth.permissions import Permission
 from backend_api.auth.principal import Principal
+from backend_api.auth.service import Caller
 from backend_api.domain.identifiers import normalise_rfc
 from backend_api.http import consistency
 from backend_api.http.limits import limits_of
 from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
-from backend_api.models import clients, loans, payments
+from backend_api.models import checkouts, clients, loans, payments
 from backend_api.reads import Reader
 
 OPEN = frozenset(
@@ -32,8 +33,15 @@ OPEN = frozenset(
         "signIn",
         "refreshSession",
         "redeemOneTimeSecret",
+        "espacioSignIn",
         "getClient",  # asks by hand what a token allows, and answers without one too
+        "pageSignIn",
+        "pageSignInSend",
+        "pageInvitation",
+        "pageInvitationSend",
+        "pageUnknown",
         "welcome",
+        "takeGatewayNotice",  # its signature is its credential
         "isAlive",
         "isReady",
         "health",
@@ -147,6 +155,8 @@ def _owner_of(name: str, value: str) -> Select[Any] | None:
             return select(loans.c.client_id).where(loans.c.id == object_id)
         case "payment_id":
             return select(payments.c.client_id).where(payments.c.id == object_id)
+        case "checkout_id":
+            return select(checkouts.c.client_id).where(checkouts.c.id == object_id)
     return None
 
 
@@ -159,6 +169,13 @@ def reader_of(request: Request, principal: Principal | None) -> Reader:
     resources = resources_of(request)
     token = consistency.read_token(value, resources.token_signer)
     return Reader(actor, token.timeline, token.lsn, token.aggregate, token.sequence) if token else Reader(actor)
+
+
+def caller_of(request: Request) -> Caller:
+    """From where somebody signs in, as sessions store it."""
+    agent = request.headers.get("user-agent", "")
+    printable = "".join(sign for sign in agent if sign.isprintable())[:200]
+    return Caller(request.client.host[:64] if request.client else "unknown", printable or None)
 
 
 def check_declared(routes: Iterable[BaseRoute]) -> None:

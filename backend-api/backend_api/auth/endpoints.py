@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from backend_api.auth import service
 from backend_api.auth.defence import SignInDelayed
-from backend_api.auth.dependencies import access_of, person, signed_in
+from backend_api.auth.dependencies import access_of, caller_of, person, signed_in
 from backend_api.auth.passwords import MAX_PASSWORD_LENGTH, PasswordRefused
 from backend_api.auth.principal import Principal
 from backend_api.auth.schemas import AccessToken, Me, PasswordIn, RefreshIn, ResetIn, Sessions
-from backend_api.auth.service import NO_STORE, Caller
+from backend_api.auth.service import NO_STORE
 from backend_api.http import examples, write
 from backend_api.http.limits import limits_of
 from backend_api.http.problems import NotFound
@@ -42,7 +42,7 @@ async def sign_in(
 ) -> Response:
     """Exchange name and password for an access token; send it as `Authorization: Bearer …`."""
     tokens = access_of(request).tokens
-    return _pair(await service.sign_in(resources_of(request), tokens, username, password, _caller(request)))
+    return _pair(await service.sign_in(resources_of(request), tokens, username, password, caller_of(request)))
 
 
 @router.post(
@@ -116,7 +116,7 @@ async def end_all_sessions(request: Request, principal: Person) -> Response:
 async def change_password(request: Request, body: PasswordIn, principal: Person) -> Response:
     """All sessions end; the answer is a new one."""
     tokens = access_of(request).tokens
-    use_case = await service.change_password(resources_of(request), tokens, principal, body, _caller(request))
+    use_case = await service.change_password(resources_of(request), tokens, principal, body, caller_of(request))
     return await write.run(request, principal.actor, use_case, keyless=True, turn=principal.user_id)
 
 
@@ -129,14 +129,8 @@ async def change_password(request: Request, body: PasswordIn, principal: Person)
 )
 async def redeem_one_time_secret(request: Request, body: ResetIn) -> Response:
     """For a new user, and for one whose password an administrator has reset. The secret works once."""
-    use_case, user_id = await service.reset_password(resources_of(request), body, _caller(request))
+    use_case, user_id = await service.reset_password(resources_of(request), body, caller_of(request))
     return await write.run(request, f"user:{user_id}", use_case, keyless=True, turn=user_id)
-
-
-def _caller(request: Request) -> Caller:
-    agent = request.headers.get("user-agent", "")
-    printable = "".join(sign for sign in agent if sign.isprintable())[:200]
-    return Caller(request.client.host[:64] if request.client else "unknown", printable or None)
 
 
 def _pair(tokens: AccessToken) -> Response:

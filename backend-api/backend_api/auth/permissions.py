@@ -33,6 +33,7 @@ class Permission(StrEnum):
     API_KEYS_READ = "api_keys:read"
     API_KEYS_WRITE = "api_keys:write"
     AUDIT_READ = "audit:read"
+    OWN_ACCOUNT = "own:account"
 
 
 _OWN = frozenset({Permission.CLIENTS_READ, Permission.LOANS_READ, Permission.PAYMENTS_READ})
@@ -48,14 +49,14 @@ _OFFICE_WRITE = frozenset(
 _SUPERVISION = frozenset({Permission.USERS_READ, Permission.API_KEYS_READ, Permission.AUDIT_READ})
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.ADMIN: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - {Permission.OWN_ACCOUNT},
     Role.OFFICER: _OFFICE_READ | _OFFICE_WRITE,
     Role.AUDITOR: _OFFICE_READ | _SUPERVISION,
-    Role.CLIENT: _OWN,
+    Role.CLIENT: _OWN | {Permission.OWN_ACCOUNT},
 }
 
-OF_PEOPLE = frozenset({Permission.USERS_WRITE, Permission.API_KEYS_WRITE})
-"""What no API key may, whatever its scopes: one that leaked could else make itself a successor."""
+OF_PEOPLE = frozenset({Permission.USERS_WRITE, Permission.API_KEYS_WRITE, Permission.OWN_ACCOUNT})
+"""What no API key may, whatever its scopes: one that leaked could else make itself a successor, or pay for somebody."""
 
 EVERYTHING = "*"
 """The scope of an API key that may do whatever its owner may."""

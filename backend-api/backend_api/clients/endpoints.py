@@ -1,8 +1,5 @@
 """Clients: a table of contents."""
 
-import asyncio
-from datetime import date
-from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -13,6 +10,7 @@ from backend_api.auth.dependencies import check_own, check_permission, principal
 from backend_api.auth.permissions import Permission
 from backend_api.auth.principal import Principal
 from backend_api.clients import personal_data, queries, readers, service, views
+from backend_api.clients.printed import StatementForm, printed
 from backend_api.clients.schemas import (
     LOOKUP_EXAMPLE,
     RECORD_EXAMPLE,
@@ -23,10 +21,8 @@ from backend_api.clients.schemas import (
     ClientOut,
     ClientPatch,
 )
-from backend_api.clients.statement.document import Lender, StatementTooLong
-from backend_api.clients.statement.gather import document
-from backend_api.clients.statement.page import CONTENT_SECURITY_POLICY, html
-from backend_api.clients.statement.printing import Printer, PrintingFailed
+from backend_api.clients.statement.document import StatementTooLong
+from backend_api.clients.statement.printing import PrintingFailed
 from backend_api.domain.errors import RfcInvalid
 from backend_api.domain.identifiers import normalise_rfc
 from backend_api.domain.states import ClientStatus
@@ -40,22 +36,6 @@ from backend_api.http.views import answer, answer_model
 from backend_api.models import clients
 from backend_api.outbox.record import Origin
 from backend_api.settings import AnonymousLookup
-
-PRINTER = Printer()
-
-
-class StatementForm(StrEnum):
-    """In what form an account statement is answered."""
-
-    JSON = "json"
-    HTML = "html"
-    PDF = "pdf"
-
-    @property
-    def media_type(self) -> str:
-        """Its name in `Accept`."""
-        return f"text/{self}" if self is StatementForm.HTML else f"application/{self}"
-
 
 router = APIRouter(prefix="/api/v1/clients", tags=["Clients"], route_class=StrictRoute)
 
@@ -295,7 +275,7 @@ async def get_account_statement(
     start, end = views.period(period_from, period_to, await reads.business_date())
     form = form or _accepted(request.headers.get("accept", ""))
     if form is not StatementForm.JSON:
-        return await _printed(request, principal, client_id, (start, end), form)
+        return await printed(request, principal, client_id, (start, end), form)
     result = await reads.find(
         reader_of(request, principal),
         lambda connection: views.account_statement(connection, client_id, start, end),
@@ -303,25 +283,6 @@ async def get_account_statement(
     if result is None:
         raise NotFound
     return answer_model(request, result)
-
-
-async def _printed(
-    request: Request, principal: Principal, client_id: UUID, period: tuple[date, date], form: StatementForm
-) -> Response:
-    resources = resources_of(request)
-    rows = await resources.reads.find(
-        reader_of(request, principal), lambda connection: views.statement_rows(connection, client_id, period[1])
-    )
-    if rows is None:
-        raise NotFound
-    made = await asyncio.to_thread(document, rows, *period, Lender.of(resources.settings))
-    headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
-    if form is StatementForm.HTML:
-        page = await asyncio.to_thread(html, made)
-        return Response(page, 200, headers | {"Content-Security-Policy": CONTENT_SECURITY_POLICY}, "text/html")
-    name = f"estado-de-cuenta-{period[0]}-{period[1]}.pdf"
-    headers |= {"Content-Disposition": f'inline; filename="{name}"'}
-    return Response(await PRINTER.pdf(made), 200, headers, "application/pdf")
 
 
 def _accepted(accept: str) -> StatementForm:

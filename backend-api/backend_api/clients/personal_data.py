@@ -17,8 +17,8 @@ from backend_api.http import examples
 from backend_api.http.idempotency import Answer
 from backend_api.http.strict import MoneyOut
 from backend_api.http.write import Change, UseCase
+from backend_api.models import checkouts, loans, payments, sessions, users
 from backend_api.models import events as all_events
-from backend_api.models import loans, payments, sessions, users
 from backend_api.outbox.record import Origin
 
 READ_EXAMPLE: dict[str, Any] = {
@@ -55,6 +55,7 @@ EXAMPLE: dict[str, Any] = {
             "created_at": examples.PAID_AT,
         }
     ],
+    "orders": [],
     "accounts": [],
     "sessions": [],
     "history": [{"event_type": "client_created", "occurred_at": examples.REGISTERED_AT}],
@@ -109,6 +110,16 @@ class PaymentOfPerson(BaseModel):
     created_at: datetime
 
 
+class OrderOfPerson(BaseModel):
+    """What the person asked to pay at the payment gateway, and what came of it."""
+
+    id: UUID
+    status: str
+    total: MoneyOut
+    transaction_code: str | None
+    created_at: datetime
+
+
 class AccountOfPerson(BaseModel):
     """A name under which the person signs in."""
 
@@ -142,6 +153,7 @@ class PersonalData(BaseModel):
     client: ClientOut
     loans: list[LoanOfPerson]
     payments: list[PaymentOfPerson]
+    orders: list[OrderOfPerson]
     accounts: list[AccountOfPerson]
     sessions: list[SessionOfPerson]
     history: list[HappenedToPerson]
@@ -160,6 +172,7 @@ async def collect(connection: AsyncConnection, client_id: UUID) -> PersonalData 
             "client": views.client_out(client),
             "loans": await _rows(connection, loans, loans.c.client_id == client_id),
             "payments": await _rows(connection, payments, payments.c.client_id == client_id),
+            "orders": await _rows(connection, checkouts, checkouts.c.client_id == client_id),
             "accounts": accounts,
             "sessions": await _rows(connection, sessions, of_accounts),
             "history": await _rows(connection, all_events, all_events.c.aggregate_id == client_id),

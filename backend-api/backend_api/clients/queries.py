@@ -29,7 +29,9 @@ SELECT c.*, (SELECT business_date FROM business_day) AS today,
 LIVE = clients.c.deleted_at.is_(None)
 
 
-async def taken(connection: Connection, rfc: str, email: str, external_id: str | None, but: UUID) -> Record:
+async def taken(
+    connection: Connection, rfc: str | None, email: str | None, external_id: str | None, but: UUID
+) -> Record:
     """Which of a record's unique fields another live client has, and the business date."""
     row = await connection.fetchrow(TAKEN, rfc, email, external_id, but)
     assert row is not None  # noqa: S101 - a select of scalars has one row

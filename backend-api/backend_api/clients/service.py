@@ -1,6 +1,7 @@
 """Use cases of clients. Each: read, refuse, decide; the writing is done by `http.write`."""
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -82,27 +83,43 @@ def create_client(body: ClientIn, *, rfc_strict: bool) -> UseCase:
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         verdict = _check_rfc(body.rfc, strict=rfc_strict)
-        taken = await _refuse_taken(connection, verdict.normalized, body.email, body.external_id, NOBODY)
-        client_id = uuid7(origin.at)
-        values = {
-            **body.model_dump(),
-            "rfc": verdict.normalized,
-            "warnings": _warnings(verdict),
-            "version": 1,
-            "created_at": origin.at,
-            "updated_at": origin.at,
-        }
-        client = ClientOut(id=client_id, **{**values, "warnings": orjson.loads(values["warnings"])})
-        given = [name for name, value in body.model_dump().items() if value is not None]
-        return Change(
-            aggregate=Aggregate("client", clients, client_id, 0, GENESIS),
-            business_date=taken["today"],
-            values=_plain(values),
-            facts=[events.client_created(client_id, body.status, given)],
-            answer=_answer(201, client, sequence=1, today=taken["today"], location=True),
-        )
+        record = {**body.model_dump(), "rfc": verdict.normalized}
+        return await _created(connection, origin, record, _warnings(verdict))
 
     return use_case
+
+
+def create_partner_client(external_id: str, credit_limit: Decimal, status: ClientStatus) -> UseCase:
+    """A client of whom a partner tells its own id and a credit line.
+
+    RFC and e-mail are not known yet, and the id stands where the name will: whoever learns them adds them to the
+    record. Raises `DuplicateExternalId`.
+    """
+    record = dict.fromkeys(ClientIn.model_fields) | {
+        "full_name": external_id,
+        "external_id": external_id,
+        "credit_limit": credit_limit,
+        "status": status,
+    }
+
+    async def use_case(connection: Connection, origin: Origin) -> Change:
+        return await _created(connection, origin, record, "[]")
+
+    return use_case
+
+
+async def _created(connection: Connection, origin: Origin, record: Mapping[str, Any], warnings: str) -> Change:
+    taken = await _refuse_taken(connection, record["rfc"], record["email"], record["external_id"], NOBODY)
+    client_id = uuid7(origin.at)
+    values = {**record, "warnings": warnings, "version": 1, "created_at": origin.at, "updated_at": origin.at}
+    given = [name for name, value in record.items() if value is not None]
+    return Change(
+        aggregate=Aggregate("client", clients, client_id, 0, GENESIS),
+        business_date=taken["today"],
+        values=_plain(values),
+        facts=[events.client_created(client_id, record["status"], given)],
+        answer=_answer(201, _client_out({**values, "id": client_id}), sequence=1, today=taken["today"], location=True),
+    )
 
 
 def replace_client(client_id: UUID, body: ClientIn, if_match: str | None, *, rfc_strict: bool) -> UseCase:
@@ -183,7 +200,9 @@ async def for_change(connection: Connection, client_id: UUID, if_match: str | No
     return row
 
 
-async def _refuse_taken(connection: Connection, rfc: str, email: str, external_id: str | None, but: UUID) -> Record:
+async def _refuse_taken(
+    connection: Connection, rfc: str | None, email: str | None, external_id: str | None, but: UUID
+) -> Record:
     taken = await queries.taken(connection, rfc, email, external_id, but)
     for field, duplicate in (
         ("rfc_taken", DuplicateRfc),

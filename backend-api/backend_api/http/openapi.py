@@ -13,12 +13,15 @@ from backend_api.http.idempotency import KeyReused, RequestInProgress
 from backend_api.http.limits import RateLimited
 from backend_api.http.problems import Busy, FieldError, FieldRefused, NotFound, PreconditionFailed, Problem
 
-ANONYMOUS = frozenset({"signIn", "refreshSession", "redeemOneTimeSecret"})
+ANONYMOUS = frozenset({"signIn", "refreshSession", "redeemOneTimeSecret", "espacioSignIn", "takeGatewayNotice"})
 OPTIONAL = frozenset({"getClient"})
 CALCULATIONS = frozenset({"previewLoan"})
 """Posted because their terms need a body; they store nothing."""
-OWN = frozenset({"whoAmI", "listSessions"})
+BORROWERS_READS = frozenset({"getOwnDebts", "getCart", "getCheckout", "getOwnPayment", "listOwnPayments"})
+OWN = frozenset({"whoAmI", "listSessions"}) | BORROWERS_READS
 """About the caller only, and never older than what they did."""
+CARTS = frozenset({"replaceCart", "emptyCart", "putIntoCart", "takeFromCart"})
+"""No money moves by them, and doing it twice is doing it once."""
 PLAIN = CALCULATIONS | OWN
 """For everybody who is signed in."""
 KEYLESS = frozenset(
@@ -28,8 +31,14 @@ KEYLESS = frozenset(
     }
 )  # fmt: skip
 """Their answers hold secrets or end sessions: none is stored, so none takes a key."""
-OF_PEOPLE = KEYLESS | {"updateUser", "disableUser", "revokeApiKey", "listSessions"}
+ESPACIO = frozenset({"espacioDebts", "espacioCart", "espacioPay", "espacioUndo"})
+"""The borrower's older web: a person signs in there, and the code of a transaction is what makes it safe to repeat."""
+BORROWERS = BORROWERS_READS | CARTS | {"checkOutCart", "reverseOwnPayment"}
+"""For role client alone."""
+OF_PEOPLE = KEYLESS | ESPACIO | BORROWERS | {"updateUser", "disableUser", "revokeApiKey", "listSessions"}
 """Not for API keys."""
+OLDER = frozenset({"MO App"})
+"""Tags of older systems' calls: they bring the refusals of their contracts with them."""
 IDEMPOTENT_METHODS = frozenset({"post", "patch", "put", "delete"})
 
 DESCRIPTION = """\
@@ -43,11 +52,14 @@ TAGS = {
     "Clients": "The people and companies who borrow: their records, what they owe, their statements.",
     "Loans": "Granting, activating, rejecting and cancelling loans, and what moved on them.",
     "Products": "The terms that loans copy, in versions, and the limits within which loans are granted.",
+    "Customer space": "What borrowers do for themselves: see debts, fill a cart, pay it, take a payment back.",
     "Payments": "Money that came in: on one loan, or spread over a client's loans.",
     "Approvals": "What is above the configured amounts waits for a second person.",
     "Portfolio": "What is owed, how late it is, and what is reserved for it.",
     "Ledger": "Double entry: accounts, entries, closed months.",
     "Decoys": "Doors that lead nowhere, and who tried them.",
+    "MO App": "A partner's older contract: its ids, amounts as numbers, refusals as `detail` in Spanish.",
+    "Espacio Clientes": "The borrower's older web: amounts as numbers, refusals as codes with a sentence in Spanish.",
     "System": "What this is and how it is.",
 }
 REFUSALS = {
@@ -148,7 +160,10 @@ def _finish(document: Json) -> Json:
     schemas["Problem"] = definition
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if path.startswith("/api/"):
+            if OLDER & set(operation.get("tags", ())):
+                operation["security"] = [{"bearer": []}, {"apiKey": []}]
+                operation["responses"].pop("422", None)
+            elif path.startswith("/api/") or "Espacio Clientes" in operation["tags"]:
                 _add_security_and_headers(method, operation)
                 _add_refusals(path, operation, components)
             _add_examples(operation, schemas)
@@ -164,7 +179,7 @@ def _add_security_and_headers(method: str, operation: Json) -> None:
         return
     ways: list[Json] = [{"bearer": []}] if name in OF_PEOPLE else [{"bearer": []}, {"apiKey": []}]
     operation["security"] = [*ways, {}] if name in OPTIONAL else ways
-    if name not in OWN | KEYLESS:
+    if name not in OWN | KEYLESS | CARTS | ESPACIO:
         stores = method in IDEMPOTENT_METHODS and name not in CALCULATIONS
         shared = IDEMPOTENCY_KEY if stores else CONSISTENCY_TOKEN
         operation.setdefault("parameters", []).append(shared)
@@ -224,6 +239,8 @@ def _refused_field(operation: Json, schemas: Json) -> Json:
         error = LIMIT_TOO_HIGH
     elif ids:
         error = FieldError(pointer=f"path:{ids[0]}", code="uuid_parsing", detail=NO_UUID)
+    elif required := [one["name"] for one in operation["parameters"] if one["in"] == "query" and one["required"]]:
+        error = FieldError(pointer=f"query:{required[0]}", code="missing", detail="Field required")
     else:
         return problem(problems.of_refusal(FOREIGN_TOKEN))
     return problem(problems.body(422, *problems.TEXTS[422], errors=[error]))

@@ -22,7 +22,8 @@ SELECT k.id, k.owner_id, k.scopes, k.secret_hash, k.former_hash, k.former_until,
 """
 OWNER = """
 SELECT (SELECT business_date FROM business_day) AS today,
-       (SELECT role FROM users WHERE id = $1 AND status = 'ACTIVE') AS role
+       (SELECT role FROM users WHERE id = $1 AND status = 'ACTIVE') AS role,
+       $2::text IS NULL OR EXISTS (SELECT FROM loan_products WHERE code = $2) AS product_known
 """
 FOR_CHANGE = "SELECT k.*, (SELECT business_date FROM business_day) AS today FROM api_keys k WHERE k.id = $1"
 USED = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $3)"
@@ -31,9 +32,9 @@ ALL = """
 SELECT k.public_id, k.name, k.scopes, k.status, k.expires_at, k.last_used_at, u.username AS owner
   FROM api_keys k JOIN users u ON u.id = k.owner_id ORDER BY k.id
 """
-SHOWN = tuple(api_keys.c[name] for name in ("id", "public_id", "owner_id", "name", "scopes", "status", "expires_at",
-                                            "former_until", "last_used_at", "version", "event_sequence", "created_at",
-                                            "updated_at"))  # fmt: skip
+SHOWN = tuple(api_keys.c[name] for name in ("id", "public_id", "owner_id", "name", "scopes", "status", "product",
+                                            "expires_at", "former_until", "last_used_at", "version", "event_sequence",
+                                            "created_at", "updated_at"))  # fmt: skip
 
 
 async def by_public_id(connection: Connection, public_id: str) -> Record | None:
@@ -41,9 +42,10 @@ async def by_public_id(connection: Connection, public_id: str) -> Record | None:
     return await connection.fetchrow(BY_PUBLIC_ID, public_id)
 
 
-async def owner(connection: Connection, user_id: UUID) -> Record:
-    """The role of a user who may own keys (None if there is none), and the business date."""
-    row = await connection.fetchrow(OWNER, user_id)
+async def owner(connection: Connection, user_id: UUID, product: str | None) -> Record:
+    """The role of a user who may own keys (None if there is none), whether there is such a product, and the business
+    date."""
+    row = await connection.fetchrow(OWNER, user_id, product)
     assert row is not None  # noqa: S101 - a select of scalars has one row
     return row
 

@@ -20,6 +20,7 @@ KEY_EXAMPLE: dict[str, Any] = {
     "name": "MO App",
     "scopes": ["clients:read", "loans:read"],
     "status": "ACTIVE",
+    "product": None,
     "expires_at": "2027-01-31T00:00:00Z",
     "former_until": None,
     "last_used_at": None,
@@ -83,6 +84,9 @@ class ApiKeyIn(StrictModel):
     ]
     expires_at: Moment | None = None
     owner_id: UUID | None = Field(default=None, description="The person who answers for it; the caller by default.")
+    product: Label | None = Field(
+        default=None, description="Code of the product of the loans that the MO App's calls make; MO_ZERO by default."
+    )
 
 
 class RotationIn(StrictModel):
@@ -105,6 +109,7 @@ class ApiKeyOut(BaseModel):
     scopes: list[str]
     status: KeyStatus
     expires_at: datetime | None
+    product: str | None = Field(None, description="The product of the loans that the MO App's calls make.")
     former_until: datetime | None = Field(description="Until when the secret before the last rotation counts.")
     last_used_at: datetime | None = Field(description="To the minute.")
     version: int

@@ -31,15 +31,17 @@ class KeyRevoked(DomainError):
 
 
 def create_key(body: ApiKeyIn, caller: UUID, pepper: Pepper) -> UseCase:
-    """A new key. Raises `FieldRefused` for owner, scopes and end."""
+    """A new key. Raises `FieldRefused` for owner, scopes, product and end."""
     owner_id = body.owner_id or caller
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        owner = await queries.owner(connection, owner_id)
+        owner = await queries.owner(connection, owner_id, body.product)
         if owner["role"] is None:
             raise FieldRefused("/owner_id", "owner_not_found", "There is no such user, or they are disabled.")
         if set(body.scopes) - {EVERYTHING} - allowed(Role(owner["role"]), body.scopes):
             raise FieldRefused("/scopes", "scope_not_held", "A key may not do more than its owner.")
+        if not owner["product_known"]:
+            raise FieldRefused("/product", "product_not_found", "There is no such product.")
         if body.expires_at is not None and body.expires_at <= origin.at:
             raise FieldRefused("/expires_at", "expires_in_past", "A key that has run out already is of no use.")
         key_id, made = uuid7(origin.at), pepper.new_key()
@@ -50,6 +52,7 @@ def create_key(body: ApiKeyIn, caller: UUID, pepper: Pepper) -> UseCase:
             "scopes": body.scopes,
             "secret_hash": made.secret_hash,
             "status": KeyStatus.ACTIVE.value,
+            "product": body.product,
             "expires_at": body.expires_at,
             "version": 1,
             "created_at": origin.at,

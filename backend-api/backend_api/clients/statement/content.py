@@ -19,7 +19,7 @@ from backend_api.clients.statement.spanish import amount, count, long_date, perc
 from backend_api.domain.account import Closed, MovementKind, Split
 from backend_api.domain.daycount import DayCount
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import RunningLine
+from backend_api.domain.statement import RunningLine, StatementLine
 from backend_api.domain.terms import (
     BusinessDays,
     FeeCollection,
@@ -359,18 +359,21 @@ _CONCEPTS = {
 
 def _movement(running: RunningLine) -> tuple[str, ...]:
     line = running.line
-    concept = _CONCEPTS[line.kind]
-    if line.undoes:
-        concept = f"Cancelación: {concept[0].lower()}{concept[1:]}"
-    if line.reference:
-        concept = f"{concept} · {plain(line.reference)}"
     return (
         short_date(line.posted_on),
         short_date(line.value_date),
-        concept,
+        concept(line),
         *_cells(*charge_and_credit(line), *_by_concept(line.split)),
         amount(running.balance),
     )
+
+
+def concept(line: StatementLine) -> str:
+    """What a line of a statement is for, with the reference of its payment."""
+    text = _CONCEPTS[line.kind]
+    if line.undoes:
+        text = f"Cancelación: {text[0].lower()}{text[1:]}"
+    return f"{text} · {plain(line.reference)}" if line.reference else text
 
 
 _SPLIT_COLUMNS = tuple(map(Column, ("Capital", "Intereses", "Moratorios", "Comisiones", "IVA", "Total")))

@@ -34,10 +34,10 @@ PADDING = 2.6
 LONGEST_WORD, LONGEST_LINE = 14, 36
 
 
-def pdf(document: StatementDocument) -> bytes:
-    """The statement as a PDF file."""
+def pdf(document: StatementDocument | Content) -> bytes:
+    """The statement as a PDF file; or another document that is made of the same blocks."""
     _register_fonts()
-    whole = content(document)
+    whole = document if isinstance(document, Content) else content(document)
     file = BytesIO()
     paper = BaseDocTemplate(
         file,

@@ -13,6 +13,7 @@ import sys
 
 import structlog
 
+from backend_api.clients.statement.content import Content
 from backend_api.clients.statement.document import StatementDocument
 from backend_api.domain.errors import DomainError
 
@@ -43,8 +44,8 @@ class Printer:
         self._turns = asyncio.Semaphore(at_once)
         self._seconds = seconds
 
-    async def pdf(self, document: StatementDocument) -> bytes:
-        """The statement as a PDF file. Raises `PrintingFailed`."""
+    async def pdf(self, document: StatementDocument | Content) -> bytes:
+        """The statement, or another document of its blocks, as a PDF file. Raises `PrintingFailed`."""
         try:
             async with asyncio.timeout(self._seconds), self._turns:
                 return await _print(document)
@@ -53,7 +54,7 @@ class Printer:
             raise PrintingFailed from error
 
 
-async def _print(document: StatementDocument) -> bytes:
+async def _print(document: StatementDocument | Content) -> bytes:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",

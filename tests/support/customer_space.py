@@ -1,0 +1,100 @@
+"""Borrowers who fill carts, and the payment gateway that tells what came of their orders."""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from time import time
+from typing import Any
+
+import httpx2
+from backend_api.db.pools import Connection
+from backend_api.http.idempotency import Answer
+from backend_api.http.write import Change, UseCase
+from backend_api.outbox.record import Origin
+from backend_api.settings import DEVELOPMENT_GATEWAY_SECRET
+
+from tests.support.builders import Json
+
+ME = "/api/v1/me"
+NOTICES = "/api/v1/gateway/notices"
+
+
+async def put(borrower: httpx2.AsyncClient, loan: Json, installments: int = 1) -> Json:
+    """The cart after so many of the loan's installments were put into it."""
+    answer = await borrower.post(f"{ME}/cart/items", json={"loan_id": loan["id"], "installments": installments})
+    assert answer.status_code == 200, answer.text
+    cart: Json = answer.json()
+    return cart
+
+
+async def check_out(borrower: httpx2.AsyncClient, **body: Any) -> Json:
+    """The order of the borrower's cart."""
+    answer = await borrower.post(f"{ME}/cart/checkout", json=body)
+    assert answer.status_code == 201, answer.text
+    order: Json = answer.json()
+    return order
+
+
+async def order_of(borrower: httpx2.AsyncClient, loan: Json, installments: int = 1) -> Json:
+    """An order for so many of the loan's installments."""
+    cart = await put(borrower, loan, installments)
+    return await check_out(borrower, cart_number=cart["number"], total=cart["total"])
+
+
+def notice_of(order: Json, code: str, status: str = "paid", **fields: Any) -> Json:
+    """A notice about an order."""
+    told = {"order_id": order["id"], "status": status, "transaction_code": code, "amount": order["total"]}
+    return {**told, "sequence": 1, **fields}
+
+
+async def tell(api: httpx2.AsyncClient, notice: Json) -> httpx2.Response:
+    """The answer to a notice that the gateway signed just now."""
+    body = json.dumps(notice).encode()
+    return await api.post(NOTICES, content=body, headers=signed(body))
+
+
+async def told(api: httpx2.AsyncClient, notice: Json) -> Json:
+    """The same for one that must be taken."""
+    answer = await tell(api, notice)
+    assert answer.status_code == 200, answer.text
+    outcome: Json = answer.json()
+    return outcome
+
+
+def signed(body: bytes, age: float = 0, secret: str = DEVELOPMENT_GATEWAY_SECRET) -> dict[str, str]:
+    """The headers of a notice that was signed so many seconds ago."""
+    at = int(time() - age)
+    signature = hmac.digest(secret.encode(), b"%d." % at + body, sha256).hex()
+    return {"Sofipo-Signature": f"t={at},v1={signature}", "Content-Type": "application/json"}
+
+
+def interrupted(use_case: UseCase, happening: Callable[[], Awaitable[Any]], fetch: int) -> UseCase:
+    """A use case in whose first run something else happens right before its n-th reading of several rows."""
+    runs = 0
+
+    async def run(connection: Connection, origin: Origin) -> Change | Answer:
+        nonlocal runs
+        runs += 1
+        between: Any = _Between(connection, happening, fetch) if runs == 1 else connection
+        return await use_case(between, origin)
+
+    return run
+
+
+class _Between:
+    """A connection that lets somebody else go first."""
+
+    def __init__(self, connection: Connection, happening: Callable[[], Awaitable[Any]], fetch: int) -> None:
+        self._connection = connection
+        self._happening = happening
+        self._left = fetch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def fetch(self, *arguments: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            await self._happening()
+        return await self._connection.fetch(*arguments)
