@@ -1,10 +1,9 @@
-"""The API: `create_app` and the lifespan, the only place where anything is opened or closed."""
+"""The API: `create_app` and the lifespan, the only place where anything of it is opened or closed."""
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
 
 import uvloop
 from fastapi import FastAPI
@@ -18,31 +17,25 @@ from backend_api.auth.api_keys.endpoints import router as api_keys
 from backend_api.auth.dependencies import check_declared
 from backend_api.auth.endpoints import router as auth
 from backend_api.auth.users.endpoints import router as users
-from backend_api.cache.clients import SCRIPTS, ClientCache
-from backend_api.cache.guard import CacheGuard
-from backend_api.cache.redis import BatchedRedis
 from backend_api.clients.endpoints import router as clients
 from backend_api.clients.readers import open_readers
-from backend_api.db.pools import open_databases
-from backend_api.db.sampler import Sampler
+from backend_api.customer_space import endpoints as customer_space
+from backend_api.customer_space.pages import endpoints as customer_pages
 from backend_api.decoys import endpoints as decoys
 from backend_api.decoys.service import open_recorder
 from backend_api.http import documentation, health, openapi, problems
-from backend_api.http.consistency import CommitPosition
 from backend_api.http.edge import Edge
 from backend_api.http.limits import open_limits
-from backend_api.http.resources import Resources
-from backend_api.http.signing import Signer
-from backend_api.http.turns import Turns
 from backend_api.ledger.endpoints import router as ledger
+from backend_api.legacy.espacio_clientes.endpoints import router as espacio_clientes
+from backend_api.legacy.mo_app.endpoints import router as mo_app
 from backend_api.loans import approvable as approvable_loans
 from backend_api.loans.endpoints import router as loans
-from backend_api.outbox.wake import Wake
+from backend_api.opening import open_resources
 from backend_api.payments import approvable as approvable_payments
 from backend_api.payments.endpoints import router as payments
 from backend_api.portfolio.endpoints import router as portfolio
 from backend_api.products.endpoints import router as products
-from backend_api.reads import Reads
 from backend_api.settings import Settings
 
 CORS_REQUEST_HEADERS = (
@@ -64,41 +57,6 @@ class Welcome(BaseModel):
     documentation: str = Field(examples=["/docs"])
     openapi: str = Field(examples=["/openapi.json"])
     health: str = Field(examples=["/readyz"])
-
-
-def utc_now() -> datetime:
-    """The clock of the process; everything that needs the time gets it passed in."""
-    return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open what the API and the command line share, close it in reverse order."""
-    async with AsyncExitStack() as stack:
-        databases = await stack.enter_async_context(open_databases(settings))
-        sampler = Sampler(settings)
-        stack.push_async_callback(sampler.close)
-        await sampler.start()
-        redis = BatchedRedis(settings, SCRIPTS)
-        stack.push_async_callback(redis.close)
-        cache = ClientCache(redis, CacheGuard(sampler, databases.writer), settings.cache_ttl_seconds)
-        wake = Wake(settings)
-        stack.push_async_callback(wake.close)
-        await wake.start()
-        yield Resources(
-            settings=settings,
-            clock=utc_now,
-            databases=databases,
-            sampler=sampler,
-            redis=redis,
-            cache=cache,
-            reads=Reads(databases, sampler, cache),
-            commit_position=CommitPosition(databases.writer),
-            wake=wake,
-            turns=Turns(),
-            token_signer=Signer(settings.secrets, "consistency-token"),
-            cursor_signer=Signer(settings.secrets, "cursor"),
-        )
 
 
 @asynccontextmanager
@@ -142,11 +100,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Flat: FastAPI matches an included router twice per level, a quarter of a cached read (measured). Routes are tried
     # in order, so the two hot paths stand in front.
     decisions = approvals.router_for(APPROVABLE, approvable_loans.CONFLICTS)
-    routers = (clients, payments, loans, decisions, products, portfolio, ledger, auth, users, api_keys, decoys.router)
+    routers = (
+        clients, payments, loans, decisions, products, portfolio, ledger, auth, users, api_keys, decoys.router,
+        customer_space.router, customer_space.notices, mo_app, espacio_clientes,
+    )  # fmt: skip
     routes = [route for router in routers for route in router.routes]
     app.router.routes[:0] = sorted(routes, key=lambda route: getattr(route, "operation_id", None) not in HOT)
     app.include_router(health.router)
     app.add_api_route("/", welcome, operation_id="welcome", tags=["System"], summary="What this is")
+    app.router.routes.extend(customer_pages.routes())
     check_declared(app.routes)
     app.router.routes.extend(decoys.routes())
     app.add_middleware(Edge, settings=app.state.settings)

@@ -1,0 +1,1 @@
+"""MO App: a partner's system that keeps customers, loans and payments here (docs/older-contracts.md)."""
