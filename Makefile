@@ -46,7 +46,7 @@ reset: ## stop the stack and delete its data
 # The suite runs in lanes side by side, each on a stack of its own: what mostly waits, for servers that are killed and
 # started again, is told as it runs; what mostly computes gives way to it and is told at its end.
 LANES := waiting engine calls
-PYTEST_waiting := tests/chaos tests/consumer tests/e2e tests/relay
+PYTEST_waiting := tests/chaos tests/consumer tests/e2e tests/relay tests/browser
 PYTEST_engine := tests/domain tests/engine tests/fuzz
 PYTEST_calls := tests $(patsubst %,--ignore=%,tests/compose $(PYTEST_waiting) $(PYTEST_engine))
 
@@ -155,3 +155,8 @@ lock: ## choose dependency versions anew and write the hashed lock files
 openapi: ## write docs/openapi.json from the code, unless that breaks callers and no decision record says so
 	@tools=$$($(STACK) tools)
 	"$$tools/python" -m tests.support.openapi_export
+
+.PHONY: postman
+postman: ## write docs/postman/, the collection for Postman and its environments, from the code
+	@tools=$$($(STACK) tools)
+	PYTHONPATH="$$PYTHONPATH:$(CURDIR)/local-stack" "$$tools/python" -m tests.support.postman_export

@@ -10,6 +10,7 @@ import yaml
 from backend_api.settings import PASSWORDS
 from backend_api.settings import Settings as BackendSettings
 from event_consumer.settings import Settings as ConsumerSettings
+from sandbox_gateway.settings import Settings as SandboxSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
@@ -51,13 +52,15 @@ def test_every_setting_has_one_default() -> None:
 def test_every_setting_of_the_services_can_be_given_from_outside() -> None:
     backend = {name.upper() for name in BackendSettings.model_fields}
     consumer = {name.upper() for name in ConsumerSettings.model_fields} - LOOPBACK_IS_ENOUGH
+    sandbox = {name.upper() for name in SandboxSettings.model_fields}
     assert backend - SERVICES[CHECK]["environment"].keys() == set()
     assert consumer - SERVICES["event-consumer"]["environment"].keys() == set()
+    assert sandbox - SERVICES["sandbox-gateway"]["environment"].keys() == set()
 
 
 def test_every_secret_is_judged() -> None:
-    secrets = {name for name, _ in _used() if name.endswith(("PASSWORD", "PASS", "SECRET_KEY"))}
-    assert secrets == {name.upper() for name in (*PASSWORDS, "api_secret_key")}
+    secrets = {name for name, _ in _used() if name.endswith(("PASSWORD", "PASS", "SECRET", "SECRET_KEY"))}
+    assert secrets == {name.upper() for name in (*PASSWORDS, "api_secret_key", "gateway_secret")}
     assert secrets <= SERVICES[CHECK]["environment"].keys()
 
 

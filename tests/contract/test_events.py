@@ -13,6 +13,7 @@ from backend_api.auth import events as user_events
 from backend_api.auth.api_keys import events as api_key_events
 from backend_api.auth.permissions import Role
 from backend_api.clients import events as client_events
+from backend_api.customer_space import events as customer_events
 from backend_api.decoys import events as decoy_events
 from backend_api.domain.account import Split
 from backend_api.domain.states import ClientStatus, LoanStatus
@@ -152,6 +153,25 @@ def _approval(payload: Payload, entity: UUID) -> dict[str, Any]:
     return {"id": entity, "kind": payload["kind"], "amount": Decimal(payload["amount"]), **ids}
 
 
+def _checkout(payload: Payload, entity: UUID) -> dict[str, Any]:
+    amounts = ("amount", "commission", "commission_vat", "total")
+    return {"id": entity, "client_id": UUID(payload["client_id"]), **{name: Decimal(payload[name]) for name in amounts}}
+
+
+def _cart_checked_out(payload: Payload, entity: UUID) -> Fact:
+    return customer_events.cart_checked_out(_checkout(payload, entity), [UUID(loan) for loan in payload["loan_ids"]])
+
+
+def _cart_paid(payload: Payload, entity: UUID) -> Fact:
+    paid = UUID(payload["payment_id"]), payload["transaction_code"]
+    return customer_events.cart_paid(_checkout(payload, entity), *paid)
+
+
+def _cart_refused(payload: Payload, entity: UUID) -> Fact:
+    checkout = {"id": entity, "client_id": UUID(payload["client_id"])}
+    return customer_events.cart_refused(checkout, payload["reason"])
+
+
 def _user_updated(payload: Payload, entity: UUID) -> Fact:
     return user_events.user_updated(entity, payload["role"], payload["status"], payload["changed"][::-1])
 
@@ -203,6 +223,9 @@ FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "approval_granted": lambda payload, entity: approval_events.approval_granted(_approval(payload, entity)),
     "approval_refused": lambda payload, entity: approval_events.approval_refused(_approval(payload, entity)),
     "approval_expired": lambda payload, entity: approval_events.approval_expired(_approval(payload, entity)),
+    "cart_checked_out": _cart_checked_out,
+    "cart_paid": _cart_paid,
+    "cart_refused": _cart_refused,
     "product_created": _product_created,
     "product_updated": _product_updated,
     "product_retired": _product_retired,

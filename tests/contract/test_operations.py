@@ -13,6 +13,7 @@ from event_consumer.envelope import Reason
 from event_consumer.settings import Settings as ConsumerSettings
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from sandbox_gateway.settings import Settings as SandboxSettings
 
 from tests.support.documents import ROOT, table
 
@@ -20,7 +21,7 @@ DOCUMENT = "docs/operations.md"
 TEXT = (ROOT / DOCUMENT).read_text("utf-8")
 LEVELS = {"warning": "warning", "error": "error", "exception": "error", "critical": "critical"}
 TROUBLES = ("broker", "couchdb", "policy")
-SERVICES = {"A": Settings.model_fields, "C": ConsumerSettings.model_fields}
+SERVICES = {"A": Settings.model_fields, "C": ConsumerSettings.model_fields, "G": SandboxSettings.model_fields}
 FIELDS = [
     pytest.param(service, name.upper(), field, id=f"{service}-{name.upper()}")
     for service, fields in SERVICES.items()
@@ -29,7 +30,7 @@ FIELDS = [
 
 
 def _modules() -> Iterator[ast.Module]:
-    for package in ("backend-api/backend_api", "event-consumer/event_consumer"):
+    for package in ("backend-api/backend_api", "backend-api/sandbox_gateway", "event-consumer/event_consumer"):
         for path in sorted((ROOT / package).rglob("*.py")):
             yield ast.parse(path.read_text("utf-8"))
 

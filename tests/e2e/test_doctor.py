@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
-from backend_api.app import utc_now
 from backend_api.cli import doctor
 from backend_api.cli.doctor import broker as broker_checks
 from backend_api.cli.doctor import couchdb as couchdb_checks
@@ -23,6 +22,7 @@ from backend_api.cli.doctor import verdicts
 from backend_api.cli.doctor.examination import CHECKS
 from backend_api.db.pools import Connection
 from backend_api.domain.dates import business_date
+from backend_api.opening import utc_now
 from backend_api.outbox import broker
 from backend_api.settings import Environment
 from event_consumer.topology import Topology, declare, policy
@@ -32,7 +32,7 @@ from tests.chaos.chain import DATABASE, Chain
 from tests.chaos.nursery import WORKER, Nursery, Service
 from tests.support.builders import new_loan
 from tests.support.postgres import connect_as_owner
-from tests.support.processes import ROOT, free_port, run_command, try_command
+from tests.support.processes import ROOT, free_port, gateway_process, run_command, try_command
 from tests.support.waiting import eventually
 
 OK, WARNING, WRONG, NOT_CHECKED = doctor.Level
@@ -86,7 +86,7 @@ class House:
 
 @pytest.fixture(scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """API, relay, worker and consumer over a fresh database with a loan."""
+    """API, relay, worker, consumer and sandbox gateway over a fresh database with a loan."""
     nursery = Nursery()
     try:
         async with chains.template() as template, AsyncExitStack() as stack:
@@ -100,6 +100,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             stack.push_async_callback(worker.kill)
             async with api.client(chain.token()) as client:
                 await new_loan(client)
+            gateway = await stack.enter_async_context(gateway_process(chain.folder))
             yield House(
                 chain,
                 worker,
@@ -107,6 +108,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     "ENVIRONMENT": "development",
                     "POSTGRES_DB": chain.settings.postgres_db,
                     "API_PORT": str(api.port),
+                    "SANDBOX_GATEWAY_PORT": gateway.rpartition(":")[2],
                     "COUCHDB_CONSUMER_PASSWORD": os.environ.get("COUCHDB_CONSUMER_PASSWORD", "event_consumer"),
                 },
             )
@@ -208,6 +210,14 @@ MISFITS: dict[str, tuple[dict[str, str | Callable[[], str]], dict[str, tuple[str
         {"API_PORT": _port_of("COUCHDB_PORT")},
         {"api": ("Something else than the API answers", "API_PORT")},
     ),
+    "no sandbox gateway there": (
+        {"SANDBOX_GATEWAY_PORT": _unused},
+        {"gateway": ("No sandbox gateway answers at", "docker compose up -d sandbox-gateway")},
+    ),
+    "something else than the sandbox gateway": (
+        {"SANDBOX_GATEWAY_PORT": _port_of("COUCHDB_PORT")},
+        {"gateway": ("Something else than the sandbox gateway answers", "SANDBOX_GATEWAY_PORT")},
+    ),
     "development's secrets in production": (
         {"ENVIRONMENT": "production"},
         {
@@ -258,10 +268,10 @@ async def test_servers_that_hang_are_named_and_do_not_hang_the_doctor(house: Hou
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = str(silent.getsockname()[1])
         ports = ("POSTGRES_PORT", "POSTGRES_REPLICA_PORT", "REDIS_PORT", "RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT",
-                 "COUCHDB_PORT", "API_PORT")  # fmt: skip
+                 "COUCHDB_PORT", "API_PORT", "SANDBOX_GATEWAY_PORT")  # fmt: skip
         await house.examine(dict.fromkeys(ports, port))
     levels = {name: finding.level for name, finding in house.findings.items()}
-    reached = ("primary", "replica", "redis", "rabbitmq", "management", "couchdb", "api")
+    reached = ("primary", "replica", "redis", "rabbitmq", "management", "couchdb", "api", "gateway")
     assert levels == _with_dependents(dict.fromkeys(reached)) | {"settings": OK}
 
 

@@ -1,12 +1,16 @@
 """The test database seen directly, beside the application."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
+from secrets import token_hex
 
 import asyncpg
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
 from backend_api.settings import Settings
 
+from tests.support.processes import run_command
 from tests.support.waiting import eventually
 
 BUSINESS_TABLES = (
@@ -24,6 +28,20 @@ async def connect_as_owner(settings: Settings) -> Connection:
         password=settings.postgres_password.get_secret_value(),
         database=settings.postgres_db,
     )
+
+
+@asynccontextmanager
+async def fresh_database(stack: Settings) -> AsyncIterator[str]:
+    """The name of a new database on the stack's server, initialised as `sofipo init` does; it is gone at the end."""
+    name = f"test_{token_hex(6)}"
+    server = await connect_as_owner(stack)
+    await server.execute(f"CREATE DATABASE {name}")
+    try:
+        await run_command("-m", "backend_api.cli", "init", POSTGRES_DB=name)
+        yield name
+    finally:
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.close()
 
 
 async def connect_as_app(settings: Settings) -> Connection:

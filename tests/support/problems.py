@@ -24,6 +24,19 @@ def problem(answer: httpx2.Response, status: int | None = None, code: str | None
     return body
 
 
+MO_APP = ("/customers/", "/loans/", "/payments/", "/api/user/")
+
+
+def refusal(answer: httpx2.Response) -> None:
+    """The same for a call of any contract: an older one says no in the form that its callers know."""
+    if answer.request.url.path.startswith(MO_APP) and answer.headers["content-type"] == "application/json":
+        assert 400 <= answer.status_code < 500, (answer.status_code, answer.text[:300])
+        assert answer.json().keys() == {"detail"}, answer.text
+        assert answer.json()["detail"].endswith("."), "a detail is a sentence"
+    else:
+        problem(answer)
+
+
 def pointers(answer: httpx2.Response) -> list[str]:
     """The fields a problem names."""
     return [error["pointer"] for error in problem(answer)["errors"]]

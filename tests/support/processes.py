@@ -124,6 +124,17 @@ async def consumer_process(
         yield running
 
 
+@asynccontextmanager
+async def gateway_process(folder: Path, *, port: int | None = None, **environment: str) -> AsyncIterator[str]:
+    """The sandbox gateway, ready to answer; its address."""
+    chosen = str(port or free_port())
+    address = f"http://127.0.0.1:{chosen}"
+    variables = {"SANDBOX_GATEWAY_HOST": "127.0.0.1", "SANDBOX_GATEWAY_PORT": chosen, **environment}
+    async with process("sandbox-gateway", "-m", "sandbox_gateway", folder=folder, **variables) as running:
+        await until_ready(running, f"{address}/livez")
+        yield address
+
+
 async def until_ready(running: Process, url: str, seconds: float = 30.0) -> None:
     """Wait until the URL answers 200. Fails with the program's output when it ends before."""
 
