@@ -7,11 +7,11 @@ from time import time
 from uuid import uuid4
 
 import pytest
-from backend_api.app import open_resources
 from backend_api.cache.clients import ClientCache, Standing
 from backend_api.cache.entries import Entry, unpack
 from backend_api.cache.redis import BatchedRedis, RedisUnavailableError
 from backend_api.http.resources import Resources
+from backend_api.opening import open_resources
 from backend_api.settings import Settings
 from redis.exceptions import ResponseError
 

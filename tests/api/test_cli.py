@@ -171,6 +171,10 @@ async def test_users_and_keys_from_the_command_line(
     headers = {"X-API-Key": key.strip()}
     assert (await anonymous.get(WHO, headers=headers)).json()["permissions"] == ["clients:read"]
     assert (await sofipo("api-keys", "create", "--owner", name, "--scope", "users:write"))[0] == 1
+    assert (await sofipo("api-keys", "create", "--owner", name, "--product", "NOSUCH"))[0] == 1
+    _, bound = await sofipo("api-keys", "create", "--owner", name, "--product", "MO_ZERO")
+    bound_to = "SELECT product FROM api_keys WHERE public_id = $1"
+    assert await owner.fetchval(bound_to, bound.split("_")[2]) == "MO_ZERO"
     public_id = key.split("_")[2]
     assert public_id in (await sofipo("api-keys", "list"))[1]
     assert (await sofipo("api-keys", "revoke", public_id))[0] == 0

@@ -5,18 +5,22 @@ The calls and their fields are those of docs/openapi.json, so that a new one is 
 
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 from backend_api.auth.permissions import Role
 from backend_api.http import examples
+from backend_api.legacy.mo_app.schemas import CUSTOMER_ID, LOAN_ID
 from fastapi import FastAPI
 
-from tests.support.builders import Json, new_loan, pay, random_rfc
+from tests.support.builders import Json, new_client, new_loan, pay, random_rfc
+from tests.support.customer_space import notice_of, order_of, signed
+from tests.support.customer_space import told as gateway_told
 from tests.support.documents import ROOT
-from tests.support.problems import problem
+from tests.support.problems import problem, refusal
 from tests.support.service import signed_in_as
 
 DOCUMENT: Json = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))
@@ -109,7 +113,10 @@ def placed(value: Any, place: list[str | int]) -> Any:
 
 async def story(api: httpx2.AsyncClient, operation: str) -> dict[str, str]:
     """People and loans of the examples, as they are called here: the operation finds what it is about."""
-    loan = await new_loan(api, amount="50000.00", status="PENDING" if operation == "updateLoan" else "ACTIVE")
+    customer, external_id = str(uuid4()), str(uuid4())
+    client = await new_client(api, external_id=customer)
+    status = "PENDING" if operation == "updateLoan" else "ACTIVE"
+    loan = await new_loan(api, client["id"], amount="50000.00", status=status, external_id=external_id)
     payment = {"id": str(uuid4())}
     if operation == "reversePayment":
         payment = (await pay(api, loan["id"])).json()
@@ -134,6 +141,8 @@ async def story(api: httpx2.AsyncClient, operation: str) -> dict[str, str]:
         "PEPJ800101HNE": random_rfc(),
         "carlos.perez@example.com": f"{uuid4().hex}@example.com",
         "PAYROLL": code,
+        CUSTOMER_ID: str(uuid4()) if operation == "moCreateCustomer" else customer,
+        LOAN_ID: external_id,
     }
 
 
@@ -166,39 +175,57 @@ PATHS = {
     "{period}": "2199-12",
 }
 
-# An approval that waits needs a limit and a second user (tests/engine/test_approvals.py), the others a secret that is
-# used up by being taken (tests/api/test_users.py, test_sessions.py).
-TAKEN_ELSEWHERE = {"grantApproval", "refuseApproval", "changePassword", "redeemOneTimeSecret", "refreshSession"}
+OF_BORROWERS = {"replaceCart", "putIntoCart", "checkOutCart", "reverseOwnPayment", "takeGatewayNotice"}
+# An approval that waits needs a limit and a second user (tests/engine/test_approvals.py), a cart to be checked out its
+# number and price (test_customer_space.py), the others a secret that is used up by being taken (test_users.py,
+# test_sessions.py).
+TAKEN_ELSEWHERE = {
+    "grantApproval", "refuseApproval", "checkOutCart", "changePassword", "redeemOneTimeSecret", "refreshSession",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
 async def test_no_value_in_a_body_makes_a_call_fail(name: str, app: FastAPI, api: httpx2.AsyncClient) -> None:
-    # Whoever changes their password is signed out: nobody whom other tests need.
-    async with signed_in_as(app, Role.OFFICER) as passer_by:
-        await try_all_values(name, passer_by if name == "changePassword" else api, api)
-
-
-async def try_all_values(name: str, caller: httpx2.AsyncClient, api: httpx2.AsyncClient) -> None:
     method, path, operation = OPERATIONS[name]
     media = operation["requestBody"]["content"]["application/json"]
-    names = await story(api, name)
     taken, failures = 0, []
-    for place in fields(media["schema"]):
-        body = json.dumps(placed(media["example"], place))
-        for what, value in VALUES.items():
-            content = told(body, names).replace(json.dumps(PLACE), value)
-            answer = await caller.request(
-                method, told(told(path, PATHS), names), content=content, headers={"Content-Type": "application/json"}
-            )
-            if answer.status_code >= 500:
-                failures.append((place, what))
-            elif answer.status_code >= 400:
-                problem(answer)
-            else:
-                taken += 1
-                names = await story(api, name)
+    async with AsyncExitStack() as callers:
+        caller, names = await scene(name, app, api, callers)
+        for place in fields(media["schema"]):
+            body = json.dumps(placed(media["example"], place))
+            for what, value in VALUES.items():
+                content = told(body, names).replace(json.dumps(PLACE), value).encode()
+                headers = signed(content) if name == "takeGatewayNotice" else {"Content-Type": "application/json"}
+                answer = await caller.request(method, told(told(path, PATHS), names), content=content, headers=headers)
+                if answer.status_code >= 500:
+                    failures.append((place, what))
+                elif answer.status_code >= 400:
+                    refusal(answer)
+                else:
+                    taken += 1
+                    caller, names = await scene(name, app, api, callers)
     assert failures == []
     assert taken or name in TAKEN_ELSEWHERE, "nothing ever came as far as storing"
+
+
+async def scene(
+    name: str, app: FastAPI, api: httpx2.AsyncClient, callers: AsyncExitStack
+) -> tuple[httpx2.AsyncClient, dict[str, str]]:
+    """Who makes the call, and what it is about."""
+    names = await story(api, name)
+    if name == "changePassword":
+        # Whoever changes their password is signed out: nobody whom other tests need.
+        return await callers.enter_async_context(signed_in_as(app, Role.OFFICER)), names
+    if name not in OF_BORROWERS:
+        return api, names
+    client_id, loan = UUID(names[examples.CLIENT_ID]), {"id": names[examples.LOAN_ID]}
+    borrower = await callers.enter_async_context(signed_in_as(app, Role.CLIENT, client_id))
+    if name in ("reverseOwnPayment", "takeGatewayNotice"):
+        order = await order_of(borrower, loan)
+        names[examples.CHECKOUT_ID] = order["id"]
+        if name == "reverseOwnPayment":
+            names[examples.PAYMENT_ID] = (await gateway_told(api, notice_of(order, uuid4().hex)))["payment_id"]
+    return borrower, names
 
 
 @pytest.mark.parametrize("name", [name for name, (method, _, _) in OPERATIONS.items() if method == "GET"])
@@ -212,7 +239,7 @@ async def test_no_value_in_a_query_makes_a_call_fail(name: str, api: httpx2.Asyn
             answer = await api.get(f"{asked}?{parameter['name']}={value}")
             assert answer.status_code < 500, (parameter["name"], value, answer.text)
             if answer.status_code >= 400:
-                problem(answer)
+                refusal(answer)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, path, _) in OPERATIONS.items() if "{" in path])
@@ -224,7 +251,7 @@ async def test_no_value_in_a_path_makes_a_call_fail(name: str, api: httpx2.Async
             answer = await api.request(method, told(path, {**PATHS, parameter: value}), json=body)
             assert answer.status_code < 500, (parameter, value, answer.text)
             if answer.status_code >= 400:
-                problem(answer)
+                refusal(answer)
 
 
 async def test_what_would_not_fit_into_an_amount_is_refused_before_it_is_written(api: httpx2.AsyncClient) -> None:

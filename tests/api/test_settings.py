@@ -14,6 +14,9 @@ SAFE = {
     "allowed_hosts": "api.example.com",
     "trusted_proxies": "10.0.0.0/8",
     "api_key_pepper": "p" * 32,
+    "gateway_secret": "g" * 32,
+    "gateway_url": "https://gateway.example.com/pay",
+    "public_url": "https://api.example.com",
 }
 
 
@@ -37,6 +40,7 @@ def test_production_is_the_default_and_refuses_default_secrets_by_name() -> None
     for name in (
         "API_SECRET_KEY",
         "API_KEY_PEPPER",
+        "GATEWAY_SECRET",
         "POSTGRES_PASSWORD",
         "POSTGRES_APP_PASSWORD",
         "REDIS_PASSWORD",
@@ -70,6 +74,8 @@ def test_production_with_secrets_of_its_own_starts() -> None:
         ("api_secret_keys_old", "development-only-secret-of-32-bytes-or-more"),
         ("api_key_pepper", "p" * 31),
         ("api_key_pepper", "development-only-pepper-of-32-bytes-or-more"),
+        ("gateway_secret", "g" * 31),
+        ("gateway_secret", "development-only-gateway-secret-of-32-bytes"),
     ],
 )
 def test_one_unsafe_secret_is_enough_and_the_sentence_names_only_it(name: str, value: str) -> None:
@@ -81,7 +87,8 @@ def test_one_unsafe_secret_is_enough_and_the_sentence_names_only_it(name: str, v
 
 def test_secrets_are_not_printed() -> None:
     settings = Settings(**SAFE)  # type: ignore[arg-type]  # as the environment gives them: text
-    assert "secret" not in repr(settings).replace("api_secret_key", "")
+    assert "secret" not in repr(settings).replace("api_secret_key", "").replace("gateway_secret", "")
+    assert "gggg" not in repr(settings)
     assert isinstance(settings.api_secret_key, SecretStr)
 
 
@@ -95,6 +102,12 @@ def test_secrets_are_not_printed() -> None:
         ("ANONYMOUS_CLIENT_LOOKUP", "everything"),
         ("ENVIRONMENT", "staging"),
         ("CACHE_TTL_SECONDS", "0"),
+        ("CART_COMMISSION", "-1"),
+        ("CART_COMMISSION", "two"),
+        ("CUSTOMER_REVERSAL_DAYS", "-1"),
+        ("PUBLIC_URL", "api.example.com"),
+        ("PUBLIC_URL", "https://api.example.com/"),
+        ("GATEWAY_URL", "javascript:alert(1)"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,14 +135,17 @@ def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None
         ("trusted_proxies", "0.0.0.0/0"),
         ("trusted_proxies", "::/0"),
         ("log_level", "debug"),
+        ("public_url", "http://api.example.com"),
+        ("gateway_url", "http://127.0.0.1:8002/pay"),
     ],
 )
 def test_production_refuses_what_leaves_a_door_open_by_name(name: str, value: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(**{**SAFE, name: value})  # type: ignore[arg-type]  # as the environment gives them: text
     sentence = refused.value.errors()[0]["msg"]
-    open_doors = {"allowed_origins", "allowed_hosts", "trusted_proxies", "log_level"}
-    assert {door for door in open_doors if door.upper() in sentence} == {name}
+    open_doors = {"allowed_origins", "allowed_hosts", "trusted_proxies", "log_level", "public_url", "gateway_url"}
+    named = {door for door in open_doors if door.upper() in sentence}
+    assert named == ({"public_url", "gateway_url"} if name.endswith("_url") else {name})
 
 
 def test_production_names_everything_it_refuses_in_one_message() -> None:
@@ -143,6 +159,8 @@ def test_production_names_everything_it_refuses_in_one_message() -> None:
         "ALLOWED_HOSTS",
         "TRUSTED_PROXIES",
         "LOG_LEVEL",
+        "PUBLIC_URL",
+        "GATEWAY_URL",
     ):
         assert name in error["msg"]
 

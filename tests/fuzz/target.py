@@ -44,8 +44,8 @@ class Borrower:
     @property
     def identifiers(self) -> set[str]:
         """What names this person or anything of theirs."""
-        named = {self.client[field] for field in ("id", "rfc", "email", "curp", "clabe")}
-        return named | {loan["id"] for loan in self.loans} | {self.payment["id"]}
+        named = {self.client[field] for field in ("id", "rfc", "email", "curp", "clabe", "external_id")}
+        return named | {loan[field] for loan in self.loans for field in ("id", "external_id")} | {self.payment["id"]}
 
 
 async def prepare(process: Process, address: str, settings: Settings) -> Target:
@@ -69,6 +69,7 @@ async def prepare(process: Process, address: str, settings: Settings) -> Target:
         "key": [own.client["rfc"], other.client["rfc"]],
         "loan_id": [loan["id"] for loan in (*own.loans, *other.loans)],
         "payment_id": [own.payment["id"], other.payment["id"]],
+        "customer": [own.client["external_id"], other.client["external_id"]],
         "code": ["STANDARD"],
         "product": ["STANDARD"],
         "version": ["1"],
@@ -81,6 +82,7 @@ async def prepare(process: Process, address: str, settings: Settings) -> Target:
 
 
 async def _borrower(api: httpx2.AsyncClient, curp: str, clabe: str) -> Borrower:
-    client = await new_client(api, curp=curp, clabe=clabe, phone="+52 55 1234 5678")
-    loans = [await new_loan(api, client["id"], status=status) for status in ("ACTIVE", "ACTIVE", "PENDING")]
+    client = await new_client(api, curp=curp, clabe=clabe, phone="+52 55 1234 5678", external_id=str(uuid4()))
+    states = ("ACTIVE", "ACTIVE", "PENDING")
+    loans = [await new_loan(api, client["id"], status=status, external_id=str(uuid4())) for status in states]
     return Borrower(client, loans, (await pay(api, loans[0]["id"])).json())

@@ -115,7 +115,9 @@ async def test_whatever_is_called_is_answered_as_the_document_says(name: str, ta
     @QUIETLY
     @given(case=cases(operation, target.ids), role=st.sampled_from(ROLES), about=st.integers(0, 9))
     def call(case: AnyCase, role: str, about: int) -> None:
-        if isinstance(case.body, dict) and about < 8:
+        # Not in a wrong call: what is wrong about it may be the very field.
+        is_right = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+        if isinstance(case.body, dict) and is_right and about < 8:
             for field in case.body.keys() & target.ids.keys():
                 case.body[field] = target.ids[field][about % len(target.ids[field])]
         response = case.call(base_url=target.address, session=session, headers=target.headers[role])
