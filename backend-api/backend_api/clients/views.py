@@ -18,12 +18,12 @@ from backend_api.clients.schemas import (
     StatementLineOut,
 )
 from backend_api.clients.service import RECORD_VIEW, STAFF
-from backend_api.clients.statement.gather import Gathered
-from backend_api.domain.account import MovementKind, Split
+from backend_api.clients.statement.gather import Gathered, statement_line
+from backend_api.domain.account import MovementKind
 from backend_api.domain.errors import DomainError
 from backend_api.domain.identifiers import initials, mask_rfc
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import StatementLine, principal_effect, statement
+from backend_api.domain.statement import principal_effect, statement
 from backend_api.domain.states import OPEN, OWING, LoanStatus
 from backend_api.http import etag
 from backend_api.http.problems import FieldRefused
@@ -167,20 +167,7 @@ async def account_statement(
     rows = await queries.statement_movements(connection, client_id, start, end, MAX_STATEMENT_LINES + 1)
     if len(rows) > MAX_STATEMENT_LINES:
         raise PeriodTooLong
-    lines = [
-        StatementLine(
-            posted_on=row.posted_on,
-            value_date=row.value_date,
-            sequence=row.sequence,
-            loan_id=row.loan_id,
-            kind=MovementKind(row.kind),
-            split=Split(row.principal, row.interest, row.vat, row.fees, row.moratory),
-            undoes=row.undoes_id is not None,
-            reference=row.reference,
-        )
-        for row in rows
-    ]
-    result = statement(opening, lines, start, end)
+    result = statement(opening, [statement_line(row) for row in rows], start, end)
     return AccountStatement(
         client_id=client_id,
         period_from=start,

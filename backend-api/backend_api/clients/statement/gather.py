@@ -54,11 +54,12 @@ def _part(loan: Any, rows: Sequence[Any], start: date, end: date) -> LoanPart | 
     if not stood:
         return None
     account, _ = replay(terms, [booked.movement for booked in ledger.standing(stood)])
-    activity = statement(ZERO, [_line(row) for row in rows], start, end)
+    activity = statement(ZERO, [statement_line(row) for row in rows], start, end)
     return LoanPart.of(loan.folio, loan.product_name, account, activity, _cat(terms), loan.disbursed_on)
 
 
-def _line(row: Any) -> StatementLine:
+def statement_line(row: Any) -> StatementLine:
+    """A movement as a line of a statement."""
     return StatementLine(
         posted_on=row.posted_on,
         value_date=row.value_date,

@@ -17,6 +17,7 @@ from backend_api.clients import queries as clients
 from backend_api.clients.printed import StatementForm, printed
 from backend_api.clients.statement.content import concept
 from backend_api.clients.statement.document import charge_and_credit
+from backend_api.clients.statement.gather import statement_line
 from backend_api.clients.statement.spanish import amount, count, short_date
 from backend_api.clients.views import MAX_STATEMENT_LINES, PeriodTooLong, period
 from backend_api.customer_space import carts, views
@@ -26,12 +27,10 @@ from backend_api.customer_space.pages.door import BASE
 from backend_api.customer_space.pages.frame import Borrower, shown
 from backend_api.customer_space.pages.route import PageRoute
 from backend_api.customer_space.views import LoanDebt
-from backend_api.domain.account import MovementKind, Split
 from backend_api.domain.cart import Item, OwedInstallment
 from backend_api.domain.dates import check_date
 from backend_api.domain.errors import DomainError
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import StatementLine
 from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
 from backend_api.loans.views import course_of
@@ -256,14 +255,5 @@ def _payment(row: Any) -> dict[str, Any]:
 
 
 def _line(row: Any, folio: int) -> Line:
-    line = StatementLine(
-        posted_on=row.posted_on,
-        value_date=row.value_date,
-        sequence=row.sequence,
-        loan_id=row.loan_id,
-        kind=MovementKind(row.kind),
-        split=Split(row.principal, row.interest, row.vat, row.fees, row.moratory),
-        undoes=row.undoes_id is not None,
-        reference=row.reference,
-    )
+    line = statement_line(row)
     return Line(line.posted_on, concept(line), folio, *charge_and_credit(line))
