@@ -1,6 +1,5 @@
 """The pages that are not on the way of a payment, and how soon all of them answer."""
 
-import os
 import statistics
 from pathlib import Path
 from time import perf_counter
@@ -100,17 +99,12 @@ async def test_the_keyboard_is_enough(chromium: Browser, site: Site, axe: str) -
         assert visitor.faults == []
 
 
-async def test_pages_answer_within_fifty_milliseconds(
-    chromium: Browser, site: Site, axe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_answer_within_fifty_milliseconds(chromium: Browser, site: Site, axe: str, tmp_path: Path) -> None:
     borrower = await site.borrower()
     async with visit(chromium, site, "phone", axe) as visitor:
         await visitor.page.goto("/espacio")
         await visitor.sign_in(borrower)
         cookies = {one["name"]: one["value"] for one in await visitor.page.context.cookies()}
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        # What is measured is not traced.
-        monkeypatch.delenv(name)
     paths = ("", "/carrito", "/movimientos", f"/creditos/{borrower.loan_id}", "/pagar")
     async with (
         api_process(tmp_path, POSTGRES_DB=site.database) as (_, address),
