@@ -277,6 +277,7 @@ async def test_what_was_agreed_is_kept_from_here_on(before: Before) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.no_cover  # see `tests/conftest.py`
 async def test_loans_of_the_version_before_are_paid_taken_back_and_closed_like_any_other(before: Before) -> None:
     await before.init()
     async with lending(before) as lender:
