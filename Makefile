@@ -58,9 +58,14 @@ else
 	@tools=$$($(STACK) tools)
 	rm -f .coverage .coverage.*
 	reports=$$(mktemp -d)
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory lint > "$$reports/lint" 2>&1 & linted=$$!
 	# One after the other: two that start at the same moment take each other's files and ports.
 	for lane in $(LANES); do $(STACK) up --name $(TEST_STACK)-$$lane --servers-only; done
+	if ! wait $$linted; then
+	  cat "$$reports/lint"
+	  for lane in $(LANES); do $(STACK) reset --name $(TEST_STACK)-$$lane --yes; done
+	  exit 1
+	fi
 	$(foreach lane,$(filter-out waiting,$(LANES)),\
 	  nice $(MAKE) --no-print-directory lane LANE=$(TEST_STACK)-$(lane) PYTEST="$(PYTEST_$(lane))" \
 	    > "$$reports/$(lane)" 2>&1 && touch "$$reports/$(lane).passed" &)
