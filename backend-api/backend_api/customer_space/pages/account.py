@@ -22,10 +22,8 @@ from backend_api.clients.statement.spanish import amount, count, short_date
 from backend_api.clients.views import MAX_STATEMENT_LINES, PeriodTooLong, period
 from backend_api.customer_space import carts, views
 from backend_api.customer_space.pages import queries, words
-from backend_api.customer_space.pages.chart import picture
-from backend_api.customer_space.pages.door import BASE
 from backend_api.customer_space.pages.frame import Borrower, shown
-from backend_api.customer_space.pages.route import PageRoute
+from backend_api.customer_space.pages.words import WORDS
 from backend_api.customer_space.views import LoanDebt
 from backend_api.domain.cart import Item, OwedInstallment
 from backend_api.domain.dates import check_date
@@ -34,8 +32,10 @@ from backend_api.domain.money import ZERO
 from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
 from backend_api.loans.views import course_of
+from backend_api.pages.chart import picture
+from backend_api.pages.words import LOANS, METHODS
 
-router = APIRouter(prefix=BASE, route_class=PageRoute, include_in_schema=False)
+router = APIRouter()
 
 MOST_OPTIONS = 24
 """So many installments a list offers to pay at once, beside all of them."""
@@ -100,7 +100,7 @@ async def debts_page(
     items = {held.item.loan_id: held.item for held in cart.items}
     typed = dict([tried]) if tried else {}
     cards = [_card(loan, debts.on, items.get(loan.loan_id), typed.get(loan.loan_id)) for loan in debts.loans]
-    problem, status = (words.of_refusal(refusal), refusal.status) if refusal else (None, 200)
+    problem, status = (WORDS.of_refusal(refusal), refusal.status) if refusal else (None, 200)
     return await shown(request, principal, "debts.html", status, cart=cart, debts=debts, cards=cards, problem=problem)
 
 
@@ -134,7 +134,7 @@ async def show_loan(request: Request, loan_id: UUID, principal: Borrower) -> Res
         "balance": loan.current_balance,
         "amount": loan.amount,
         "rate": loan.interest_rate,
-        "situation": words.LOANS[loan.status],
+        "situation": LOANS[loan.status],
     }
     chart = picture(course) if course else None
     return await shown(request, principal, "loan.html", loan=about, rows=rows, chart=chart)
@@ -149,7 +149,7 @@ async def show_movements(request: Request, principal: Borrower) -> Response:
         start, end = _period(request, today)
         problem = None
     except DomainError as refusal:
-        start, end, problem = today - timedelta(days=USUAL_DAYS), today, words.of_refusal(refusal)
+        start, end, problem = today - timedelta(days=USUAL_DAYS), today, WORDS.of_refusal(refusal)
 
     async def read(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any], dict[UUID, int]]:
         limit = MAX_STATEMENT_LINES + 1
@@ -248,7 +248,7 @@ def _payment(row: Any) -> dict[str, Any]:
         "id": row.id,
         "paid_on": row.paid_on,
         "amount": row.amount,
-        "method": words.METHODS[row.method],
+        "method": METHODS[row.method],
         "state": state,
         "tone": tone,
     }

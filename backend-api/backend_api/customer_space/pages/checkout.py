@@ -12,12 +12,11 @@ from starlette.responses import Response
 from backend_api.auth.principal import Principal
 from backend_api.customer_space import carts, service, views
 from backend_api.customer_space.carts import Borrower as Payer
-from backend_api.customer_space.pages import door, words
+from backend_api.customer_space.pages import words
 from backend_api.customer_space.pages.account import debts_page
-from backend_api.customer_space.pages.door import BASE, Fields
 from backend_api.customer_space.pages.frame import Borrower, shown
-from backend_api.customer_space.pages.render import see_other
-from backend_api.customer_space.pages.route import PageRoute
+from backend_api.customer_space.pages.space import BASE
+from backend_api.customer_space.pages.words import WORDS
 from backend_api.db.pools import LOST_CONNECTION, DatabaseUnavailableError
 from backend_api.domain.cart import CheckoutStatus, InstallmentNotOwed
 from backend_api.domain.errors import DomainError, MoneyMalformed
@@ -25,8 +24,11 @@ from backend_api.domain.money import parse_money, parse_positive_money
 from backend_api.http import write
 from backend_api.http.problems import Busy, NotFound
 from backend_api.http.resources import Resources, resources_of
+from backend_api.pages import door
+from backend_api.pages.door import Fields
+from backend_api.pages.render import see_other
 
-router = APIRouter(prefix=BASE, route_class=PageRoute, include_in_schema=False)
+router = APIRouter()
 
 TOO_LATE = (Busy, NotFound)
 """What no form can tell better than a page of its own."""
@@ -133,7 +135,7 @@ async def _cart_page(request: Request, principal: Principal, refusal: DomainErro
     resources = resources_of(request)
     cart = await carts.cart_of(resources, carts.borrower_of(principal))
     until = f"{cart.expires_at.astimezone(resources.settings.zone):%H:%M}" if cart.expires_at else None
-    problem, status = (words.of_refusal(refusal), refusal.status) if refusal else (None, 200)
+    problem, status = (WORDS.of_refusal(refusal), refusal.status) if refusal else (None, 200)
     return await shown(request, principal, "cart.html", status, cart=cart, until=until, problem=problem)
 
 

@@ -9,9 +9,9 @@ from backend_api.auth.permissions import Permission
 from backend_api.auth.principal import Principal
 from backend_api.customer_space import carts
 from backend_api.customer_space.carts import Cart
-from backend_api.customer_space.pages import door
-from backend_api.customer_space.pages.render import page
 from backend_api.http.resources import resources_of
+from backend_api.pages import door
+from backend_api.pages.render import page
 
 Borrower = Annotated[Principal, Depends(door.page_for(Permission.OWN_ACCOUNT))]
 

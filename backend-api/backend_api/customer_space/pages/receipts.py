@@ -15,20 +15,21 @@ from backend_api.clients.printed import PRINTER
 from backend_api.clients.statement.content import Column, Content, Facts, Figure, Figures, Kind, Part, Table, Text
 from backend_api.clients.statement.spanish import amount, long_date, plain
 from backend_api.customer_space import carts, service, views
-from backend_api.customer_space.pages import door, queries, words
-from backend_api.customer_space.pages.door import BASE
+from backend_api.customer_space.pages import queries, words
 from backend_api.customer_space.pages.frame import Borrower, shown
-from backend_api.customer_space.pages.render import see_other
-from backend_api.customer_space.pages.route import PageRoute
+from backend_api.customer_space.pages.space import BASE
 from backend_api.customer_space.schemas import OwnPaymentOut, Undo
 from backend_api.domain.identifiers import mask_rfc
 from backend_api.domain.states import PaymentStatus
 from backend_api.http import write
 from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
+from backend_api.pages import door
+from backend_api.pages.render import see_other
+from backend_api.pages.words import METHODS
 from backend_api.settings import Settings
 
-router = APIRouter(prefix=BASE, route_class=PageRoute, include_in_schema=False)
+router = APIRouter()
 
 COLUMNS = ("Capital", "Intereses", "Moratorios", "Comisiones", "IVA", "Total")
 LONGEST_REASON = 200
@@ -159,7 +160,7 @@ def receipt_of(payment: OwnPaymentOut, folios: dict[UUID, int], settings: Settin
         ("Operación", plain(payment.reference or "Sin número")),
         ("Fecha de pago", long_date(payment.paid_on)),
         ("Registrado", _moment(payment, settings)),
-        ("Forma de pago", words.METHODS[payment.method]),
+        ("Forma de pago", METHODS[payment.method]),
     ]
     if order is not None and order.commission:
         facts += [
