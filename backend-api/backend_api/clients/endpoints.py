@@ -93,15 +93,7 @@ async def list_clients(
     paging = page.of(
         "clients", principal, clients.c.id, SORTS, filters, of_client=lambda client_id: clients.c.id == client_id
     )
-    conditions = []
-    if status:
-        conditions.append(clients.c.status == status.value)
-    if external_id:
-        conditions.append(clients.c.external_id == external_id)
-    if email:
-        conditions.append(clients.c.email == email.lower())
-    if name:
-        conditions.append(clients.c.full_name.startswith(name, autoescape=True))
+    conditions = queries.matching(filters)
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)
     )

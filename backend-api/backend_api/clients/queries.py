@@ -1,6 +1,6 @@
 """Every statement about clients, one function per question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,14 @@ async def record(connection: AsyncConnection, *, client_id: UUID | None = None, 
     """A live client by id or by RFC; None if there is none."""
     condition = clients.c.id == client_id if client_id is not None else clients.c.rfc == rfc
     return (await connection.execute(select(clients).where(condition, LIVE))).one_or_none()
+
+
+def matching(filters: Mapping[str, Any]) -> list[Any]:
+    """The conditions of a list with these filters, of which those that are None or empty do not count."""
+    given = {name: value for name, value in filters.items() if value}
+    name = given.pop("name", None)
+    conditions = [clients.c[field] == (value.lower() if field == "email" else value) for field, value in given.items()]
+    return [*conditions, clients.c.full_name.startswith(name, autoescape=True)] if name else conditions
 
 
 async def page(connection: AsyncConnection, paging: Paging, filters: Sequence[Any]) -> Sequence[Any]:

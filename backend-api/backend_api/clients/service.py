@@ -1,6 +1,8 @@
 """Use cases of clients. Each: read, refuse, decide; the writing is done by `http.write`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,6 +26,7 @@ from backend_api.outbox.envelope import GENESIS
 from backend_api.outbox.record import Fact, Origin
 
 NOBODY = UUID(int=0)
+NOTHING_TO_TELL = Answer(204, b"", {})
 RECORD_VIEW = "record"
 STAFF = "staff"
 
@@ -82,9 +85,8 @@ def create_client(body: ClientIn, *, rfc_strict: bool) -> UseCase:
     """A new client. Raises `FieldRefused` for the RFC, `DuplicateRfc`, `DuplicateEmail`, `DuplicateExternalId`."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        verdict = _check_rfc(body.rfc, strict=rfc_strict)
-        record = {**body.model_dump(), "rfc": verdict.normalized}
-        return await _created(connection, origin, record, _warnings(verdict))
+        verdict = check_rfc_field(body.rfc, strict=rfc_strict)
+        return await _registered(connection, origin, body.model_dump(), verdict)
 
     return use_case
 
@@ -95,7 +97,7 @@ def create_partner_client(external_id: str, credit_limit: Decimal, status: Clien
     RFC and e-mail are not known yet, and the id stands where the name will: whoever learns them adds them to the
     record. Raises `DuplicateExternalId`.
     """
-    record = dict.fromkeys(ClientIn.model_fields) | {
+    fields = dict.fromkeys(ClientIn.model_fields) | {
         "full_name": external_id,
         "external_id": external_id,
         "credit_limit": credit_limit,
@@ -103,22 +105,40 @@ def create_partner_client(external_id: str, credit_limit: Decimal, status: Clien
     }
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        return await _created(connection, origin, record, "[]")
+        return await _registered(connection, origin, fields, None)
 
     return use_case
 
 
-async def _created(connection: Connection, origin: Origin, record: Mapping[str, Any], warnings: str) -> Change:
-    taken = await _refuse_taken(connection, record["rfc"], record["email"], record["external_id"], NOBODY)
+async def _registered(
+    connection: Connection, origin: Origin, fields: Mapping[str, Any], verdict: RfcVerdict | None
+) -> Change:
+    rfc = verdict.normalized if verdict else None
+    taken = await _refuse_taken(connection, rfc, fields["email"], fields["external_id"], NOBODY)
+    change = registration(fields, verdict, taken["today"], origin)
+    client = _client_out({**change.values, "id": change.aggregate.id})
+    return replace(change, answer=_answer(201, client, sequence=1, today=taken["today"], location=True))
+
+
+def registration(fields: Mapping[str, Any], verdict: RfcVerdict | None, today: date, origin: Origin) -> Change:
+    """The change that registers a client with these fields, which nobody else has, and without an answer. A client of
+    whom no RFC is known has no `verdict` on one."""
     client_id = uuid7(origin.at)
-    values = {**record, "warnings": warnings, "version": 1, "created_at": origin.at, "updated_at": origin.at}
-    given = [name for name, value in record.items() if value is not None]
+    given = [name for name, value in fields.items() if value is not None]
+    values = {
+        **_plain(fields),
+        "rfc": verdict.normalized if verdict else None,
+        "warnings": _warnings(verdict) if verdict else "[]",
+        "version": 1,
+        "created_at": origin.at,
+        "updated_at": origin.at,
+    }
     return Change(
         aggregate=Aggregate("client", clients, client_id, 0, GENESIS),
-        business_date=taken["today"],
-        values=_plain(values),
-        facts=[events.client_created(client_id, record["status"], given)],
-        answer=_answer(201, _client_out({**values, "id": client_id}), sequence=1, today=taken["today"], location=True),
+        business_date=today,
+        values=values,
+        facts=[events.client_created(client_id, ClientStatus(values["status"]), given)],
+        answer=NOTHING_TO_TELL,
     )
 
 
@@ -155,9 +175,9 @@ def _change_record(client_id: UUID, wanted: dict[str, Any], if_match: str | None
         row = await for_change(connection, client_id, if_match)
         values = dict(wanted)
         if "rfc" in values:
-            verdict = _check_rfc(values["rfc"], strict=rfc_strict)
+            verdict = check_rfc_field(values["rfc"], strict=rfc_strict)
             values["rfc"] = verdict.normalized
-        changed = {name: value for name, value in values.items() if _plain_value(value) != row[name]}
+        changed = {name: value for name, value in values.items() if value != row[name]}
         if "rfc" in changed:
             changed["warnings"] = _warnings(verdict)
         current = {name: row[name] for name in ClientOut.model_fields}
@@ -214,7 +234,8 @@ async def _refuse_taken(
     return taken
 
 
-def _check_rfc(rfc: str, *, strict: bool) -> RfcVerdict:
+def check_rfc_field(rfc: str, *, strict: bool) -> RfcVerdict:
+    """Whether this can be a borrower's RFC. Raises `FieldRefused`."""
     try:
         return check_rfc(rfc, strict=strict)
     except RfcInvalid as refusal:
@@ -235,12 +256,8 @@ def _client_out(values: Mapping[str, Any]) -> ClientOut:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain_value(value) for name, value in values.items()}
-
-
-def _plain_value(value: Any) -> Any:
     """Enumerations as the text that is stored."""
-    return str(value) if isinstance(value, str) else value
+    return {name: str(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _answer(status: int, client: ClientOut, *, sequence: int, today: Any, location: bool = False) -> Answer:

@@ -8,12 +8,14 @@
 The update of the root *is* the lock: if somebody changed the aggregate since it was read, or the business day was
 switched, `root` is empty and nothing at all is written. One statement is one transaction, so change, postings, events,
 outbox rows and stored answer are one commit without BEGIN and COMMIT round trips.
+
+A write of many rows is the same in a transaction: the compare-and-set first, then the rows of each table by COPY.
 """
 
 # ruff: noqa: S608 - table and column names come from the metadata only, values are parameters
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -25,6 +27,9 @@ from sqlalchemy.dialects import postgresql
 from backend_api.db.pools import Connection
 
 Row = Mapping[str, Any]
+MANY_ROWS = 64
+"""From so many rows of one table on they are copied: the statement would have thousands of parameters, and another text
+for every number of rows."""
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
 
 
@@ -47,12 +52,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The aggregate's row: `sequence` is its `event_sequence` as it was read, 0 for one that is created now."""
+    """The aggregate's row: `sequence` is its `event_sequence` as it was read, 0 for one that is created now. Columns of
+    `guard`, too, must still be as they were read: for what changes without an event."""
 
     table: Table
     id: UUID
     sequence: int
     values: Row
+    guard: Row = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,27 @@ class Write:
 
 async def execute(connection: Connection, write: Write) -> bool:
     """Carry out the write. False: the aggregate or the day moved since it was read; nothing was written."""
+    if all(len(insert.rows) < MANY_ROWS for insert in write.inserts):
+        return await _in_one_statement(connection, write)
+    async with connection.transaction():
+        if not await _in_one_statement(connection, replace(write, inserts=())):
+            return False
+        for insert in write.inserts:
+            if insert.rows:
+                await connection.copy_records_to_table(
+                    insert.table.name,
+                    columns=list(insert.rows[0]),
+                    records=[tuple(row.values()) for row in insert.rows],
+                )
+    return True
+
+
+async def _in_one_statement(connection: Connection, write: Write) -> bool:
     root = write.root
     parameters: list[Any] = [write.business_date, root.id]
     if root.sequence:
         parameters.append(root.sequence)
+        parameters.extend(root.guard.values())
     parameters.extend(root.values.values())
     inserts = [insert for insert in write.inserts if insert.rows]
     for insert in inserts:
@@ -83,6 +107,7 @@ async def execute(connection: Connection, write: Write) -> bool:
         root.table,
         tuple(root.values),
         root.sequence == 0,
+        tuple(root.guard),
         tuple((insert.table, tuple(insert.rows[0]), len(insert.rows)) for insert in inserts),
         tuple((update.table, tuple(update.values)) for update in write.updates),
     )
@@ -94,6 +119,7 @@ def _statement(
     root: Table,
     root_columns: tuple[str, ...],
     creates: bool,
+    guard: tuple[str, ...],
     inserts: tuple[tuple[Table, tuple[str, ...], int], ...],
     updates: tuple[tuple[Table, tuple[str, ...]], ...],
 ) -> str:
@@ -116,10 +142,11 @@ def _statement(
         )
     else:
         sequence = parameter(root, "event_sequence")
+        unchanged = "".join(f" AND {column} = {parameter(root, column)}" for column in guard)
         values = ", ".join(f"{column} = {parameter(root, column)}" for column in root_columns)
         parts.append(
             f"root AS (UPDATE {root.name} SET {values} FROM day WHERE id = {root_id} "
-            f"AND event_sequence = {sequence} AND today = $1::date RETURNING id)"
+            f"AND event_sequence = {sequence}{unchanged} AND today = $1::date RETURNING id)"
         )
     for number, (table, columns, count) in enumerate(inserts):
         rows = ", ".join(f"({', '.join(parameter(table, column) for column in columns)})" for _ in range(count))

@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from operator import mul
 
 from backend_api.domain.errors import ClabeInvalid, CurpInvalid, RfcInvalid
 
@@ -176,11 +177,8 @@ def _rfc_doubts(rfc: str, kind: RfcKind, tail: str) -> list[tuple[str, bool]]:
 
 
 def _rfc_check_digit(rfc: str) -> str:
-    body = rfc[:-1].rjust(12)
-    weighted = sum(
-        _RFC_DIGIT_VALUES[character] * weight for character, weight in zip(body, range(13, 1, -1), strict=True)
-    )
-    return "0A987654321"[weighted % 11]
+    values = map(_RFC_DIGIT_VALUES.__getitem__, rfc[:-1].rjust(12))
+    return "0A987654321"[sum(map(mul, values, range(13, 1, -1))) % 11]
 
 
 def _date_from(century: int, digits: str) -> date | None:

@@ -139,7 +139,7 @@ async def _outbox(resources: Resources) -> Check:
     except LOST_SERVER:
         return Check(status="degraded", detail="The outbox could not be asked.")
     if row["parked"]:
-        return Check(status="degraded", detail=f"{row['parked']} events are parked: see `sofipo outbox status`.")
+        return Check(status="degraded", detail=f"{row['parked']} events are parked: see `sofipo outbox parked`.")
     if row["oldest_seconds"] > OUTBOX_LATE_SECONDS:
         return Check(
             status="degraded",

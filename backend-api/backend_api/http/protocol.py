@@ -17,6 +17,8 @@ from backend_api.http import context, problems
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
+BYTES_PER_SECOND = 35_000
+"""Whoever sends a body no slower than this is waited for: a file of 64 MiB takes half an hour of it."""
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -35,7 +37,7 @@ class PatientProtocol(HttpToolsProtocol):
     header_seconds = 10.0
     """From the opening of the connection, or the first byte of a request, to the end of its headers."""
     request_seconds = 30.0
-    """The same to the end of its body: the largest one then comes at 35 kB/s."""
+    """The same to the end of its body, and longer for what has come of it, see `BYTES_PER_SECOND`."""
 
     def __init__(
         self,
@@ -104,7 +106,8 @@ class PatientProtocol(HttpToolsProtocol):
         """Close if the request is late, look again when it might be."""
         wait = self.header_seconds
         if self._since is not None:
-            allowed = self.request_seconds if self._has_headers else self.header_seconds
+            in_body = self.request_seconds + self._received / BYTES_PER_SECOND
+            allowed = in_body if self._has_headers else self.header_seconds
             wait = self._since + allowed - self.loop.time()
             if wait <= 0:
                 if not self._has_headers:

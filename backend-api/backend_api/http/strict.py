@@ -54,14 +54,16 @@ class StrictModel(BaseModel):
 class StrictRequest(Request):
     """Reads JSON so that no number becomes a float and no key is given twice."""
 
+    most_bytes = MAX_BODY_BYTES
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body in parts. Raises 413 as soon as it is known to be too large: declared so, or come so far."""
-        if int(self.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+        if int(self.headers.get("content-length", "0")) > self.most_bytes:
             raise HTTPException(413)
         received = 0
         async for part in super().stream():
             received += len(part)
-            if received > MAX_BODY_BYTES:
+            if received > self.most_bytes:
                 raise HTTPException(413)
             yield part
 
@@ -83,6 +85,12 @@ class StrictRequest(Request):
             raise _malformed("json_not_utf8", "The body is not valid UTF-8.") from error
         except json.JSONDecodeError as error:
             raise _malformed("json_invalid", "The body is not valid JSON.") from error
+
+
+class FileRequest(StrictRequest):
+    """A request that brings a file in a form."""
+
+    most_bytes = 65 * 1024 * 1024
 
 
 class StrictRoute(APIRoute):
@@ -160,8 +168,11 @@ def clean_text(value: str) -> str:
 
     Raises a validation error for those: they hide in names, split log lines and break what stores them.
     """
+    if value.isascii() and value.isprintable():
+        return value.strip()  # most texts are, and looking at each character costs as much as all other checks
     value = unicodedata.normalize("NFC", value).strip()
-    if any(unicodedata.category(character).startswith("C") for character in value):
+    # Nothing that can be printed is one of those; what cannot may also be an unusual space, which is none.
+    if not value.isprintable() and any(unicodedata.category(character).startswith("C") for character in value):
         raise PydanticCustomError("text_character", "The text holds a control, invisible or unassigned character.")
     return value
 

@@ -66,19 +66,54 @@ class Change:
     facts: Sequence[Fact]
     answer: Answer
     values: Row = field(default_factory=dict)
+    guard: Row = field(default_factory=dict)
+    """Columns of the aggregate that must still be as they were read, for a change that is no event of its own."""
     inserts: Sequence[Insert] = ()
     updates: Sequence[Update] = ()
+    created: "Created | None" = None
+    """Other aggregates that come into being in the same commit: what a job does many of."""
     amount: Decimal | None = None
     """What a second person would look at; None for what never needs one."""
 
 
+class Created:
+    """Changes that each create an aggregate, numbered, sealed and gathered by table. They are written in the commit of
+    one more change, and do not depend on it: a job makes them ready while it still writes those before."""
+
+    def __init__(self, origin: Origin, lane: Lane) -> None:
+        self._origin = origin
+        self._lane = lane
+        self._rows: dict[tuple[Table, tuple[str, ...]], list[Row]] = {}
+        self.last: Mapping[str, Any] | None = None
+        """The last event."""
+
+    def add(self, change: Change) -> None:
+        """One more."""
+        events = _sealed(change, self._origin)
+        self._gather(change.aggregate.table, [{"id": change.aggregate.id, **change.values, **_told(events)}])
+        for insert in change.inserts:
+            self._gather(insert.table, insert.rows)
+        self._gather(models.events, events)
+        self._gather(models.outbox, _waiting(events, self._lane))
+        self.last = events[-1]
+
+    def _gather(self, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            self._rows.setdefault((table, tuple(rows[0])), []).extend(rows)
+
+    @property
+    def inserts(self) -> list[Insert]:
+        """The rows of each table together, as far as they have the same columns."""
+        return [Insert(table, rows) for (table, _), rows in self._rows.items()]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A change, numbered and sealed; its last event's hash tells for certain whether it was committed."""
+    """A change, numbered and sealed; its last event tells for certain whether it was committed. One without any event
+    is carried out again: its guard tells."""
 
     write: conditional_write.Write
-    aggregate: Aggregate
-    last_hash: bytes
+    last: Mapping[str, Any] | None
     stored: Stored
 
 
@@ -213,7 +248,8 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
 async def _committed(connection: Connection, work: _Request) -> _Outcome | None:
     """The outcome of a plan whose connection was lost while it was being committed: its event says whether it was."""
     for plan in work.in_doubt:
-        if await connection.fetchval(FIND_EVENT, plan.aggregate.id, plan.stored.sequence, plan.last_hash):
+        last = plan.last
+        if last and await connection.fetchval(FIND_EVENT, last["aggregate_id"], last["sequence"], last["hash"]):
             return _Outcome(plan.stored)
     return None
 
@@ -239,24 +275,38 @@ async def _decide_and_write(connection: Connection, work: _Request) -> _Outcome:
 
 
 def _plan(change: Change, work: _Request) -> Plan:
-    aggregate = change.aggregate
-    events = seal(aggregate.type, aggregate.id, aggregate.sequence, aggregate.chain_head, change.facts, work.origin)
-    last = events[-1]
-    waiting: list[dict[str, Any]] = [
-        {"aggregate_id": aggregate.id, "sequence": event["sequence"], "lane": int(work.lane)} for event in events
-    ]
-    inserts = [*change.inserts, Insert(models.events, events), Insert(models.outbox, waiting)]
-    stored = Stored(change.answer, aggregate.id, last["sequence"])
+    aggregate, events = change.aggregate, _sealed(change, work.origin)
+    values, sequence = change.values, aggregate.sequence
+    if events:
+        sequence = events[-1]["sequence"]
+        values = {**values, **_told(events)}
+    stored = Stored(change.answer, aggregate.id, sequence)
+    inserts = [*change.inserts, Insert(models.events, events), Insert(models.outbox, _waiting(events, work.lane))]
+    if change.created:
+        inserts += change.created.inserts
     if work.key is not None:
         inserts.append(Insert(models.idempotency_keys, [work.key.row(stored, work.origin.at)]))
-    root = Root(
-        aggregate.table,
-        aggregate.id,
-        aggregate.sequence,
-        {**change.values, "event_sequence": last["sequence"], "chain_head": last["hash"]},
-    )
+    root = Root(aggregate.table, aggregate.id, aggregate.sequence, values, change.guard)
     write = conditional_write.Write(change.business_date, root, inserts, change.updates)
-    return Plan(write, aggregate, last["hash"], stored)
+    last = events[-1] if events else change.created.last if change.created else None
+    return Plan(write, last, stored)
+
+
+def _sealed(change: Change, origin: Origin) -> list[dict[str, Any]]:
+    aggregate = change.aggregate
+    return seal(aggregate.type, aggregate.id, aggregate.sequence, aggregate.chain_head, change.facts, origin)
+
+
+def _told(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of an aggregate that name its last event."""
+    return {"event_sequence": events[-1]["sequence"], "chain_head": events[-1]["hash"]}
+
+
+def _waiting(events: Sequence[Row], lane: Lane) -> list[Row]:
+    """The places of these events in the queue to the broker."""
+    return [
+        {"aggregate_id": event["aggregate_id"], "sequence": event["sequence"], "lane": int(lane)} for event in events
+    ]
 
 
 async def _refuse(connection: Connection, work: _Request, refusal: DomainError) -> _Outcome:

@@ -429,7 +429,7 @@ async def _page(
 ) -> Response:
     filters: dict[str, Any] = {"status": status, "client_id": client_id, "external_id": external_id}
     paging = page.of(name, principal, loans.c.id, SORTS, filters, of_client=lambda own: loans.c.client_id == own)
-    conditions = [loans.c[field] == value for field, value in filters.items() if value is not None]
+    conditions = queries.matching(filters)
     rows = await resources_of(request).reads.query(
         reader_of(request, principal), lambda connection: queries.page(connection, paging, conditions)
     )

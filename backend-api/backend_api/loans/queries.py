@@ -1,6 +1,6 @@
 """Every statement about loans, one function per question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +90,11 @@ async def history(connection: AsyncConnection, loan_id: UUID) -> Sequence[Any]:
         .where(loans.c.id == loan_id)
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+def matching(filters: Mapping[str, Any]) -> list[Any]:
+    """The conditions of a list with these filters, of which those that are None do not count."""
+    return [loans.c[field] == value for field, value in filters.items() if value is not None]
 
 
 async def page(connection: AsyncConnection, paging: Paging, filters: Sequence[Any]) -> Sequence[Any]:

@@ -1,7 +1,7 @@
 """Use cases of loans. Each: read, refuse, decide; the writing is done by `http.write`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -31,7 +31,7 @@ from backend_api.ledger.service import Booking, LoanState
 from backend_api.loans import events, queries
 from backend_api.loans.schemas import LoanIn, LoanOut, LoanPatch
 from backend_api.models import clients, loans
-from backend_api.outbox.record import Origin
+from backend_api.outbox.record import Fact, Origin
 from backend_api.products import service as products
 from backend_api.products.terms import TermsImpossible
 
@@ -107,7 +107,6 @@ def create_loan(body: LoanIn, limit: Decimal | None) -> UseCase:
     Raises `ClientUnknown`, `ClientInactive`, `ClientDefaulted`, `CreditLimitExceeded`, `DuplicateLoanExternalId`,
     `TermsImpossible`, `ProductUnknown`, `ProductRetired`.
     """
-    status = LoanStatus.PENDING if limit is not None and body.amount > limit else body.status
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         client = await queries.client_for_loan(connection, body.client_id)
@@ -121,43 +120,69 @@ def create_loan(body: LoanIn, limit: Decimal | None) -> UseCase:
         terms = agreed(body, client["today"], product)
         if client["credit_limit"] is not None and client["used_credit"] + body.amount > client["credit_limit"]:
             raise CreditLimitExceeded
-        row: dict[str, Any] = {
-            "id": uuid7(origin.at),
-            "folio": client["folio"],
-            "client_id": body.client_id,
-            "external_id": body.external_id,
-            "status": LoanStatus.PENDING.value,
-            "amount": body.amount,
-            "interest_rate": terms.interest_rate,
-            "term_months": months(terms),
-            "product": product.code,
-            "product_version": product.version,
-            "terms": orjson.dumps(sheet(terms)).decode(),
-            "disbursed_on": None,
-            "current_balance": ZERO,
-            "account": None,
-            "account_on": None,
-            "next_due_on": None,
-            "version": 1,
-            "created_at": origin.at,
-            "updated_at": origin.at,
-        }
-        inserts: list[Insert] = []
-        facts = [events.loan_created({**row, "status": status.value})]
-        if status is LoanStatus.ACTIVE:
-            posted = _disburse(row, client["today"], client["event_sequence"] + 2, origin)
-            row |= {**posted.snapshot, "version": 1}
-            inserts = list(posted.inserts)
-            facts.append(events.loan_activated(row))
+        granted = grant(body, terms, product, limit, client["folio"], client["today"], client["event_sequence"], origin)
         return Change(
             aggregate=Aggregate("client", clients, client["id"], client["event_sequence"], client["chain_head"]),
             business_date=client["today"],
-            inserts=[Insert(loans, [row]), *inserts],
-            facts=facts,
-            answer=answer(201, row, client["event_sequence"] + len(facts), client["today"], location=True),
+            inserts=granted.inserts,
+            facts=granted.facts,
+            answer=answer(
+                201, granted.row, client["event_sequence"] + len(granted.facts), client["today"], location=True
+            ),
         )
 
     return use_case
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A loan as it is granted: its row, all that is written, and what is told of it."""
+
+    row: Mapping[str, Any]
+    inserts: Sequence[Insert]
+    facts: Sequence[Fact]
+
+
+def grant(
+    body: LoanIn,
+    terms: Terms,
+    product: Product,
+    limit: Decimal | None,
+    folio: int,
+    today: date,
+    sequence: int,
+    origin: Origin,
+) -> Granted:
+    """Grant a loan to a client who may have it and whose last event is the one of `sequence`; disbursed unless it is to
+    be PENDING or needs a second person. Raises `AmountTooLarge`."""
+    status = LoanStatus.PENDING if limit is not None and body.amount > limit else body.status
+    row: dict[str, Any] = {
+        "id": uuid7(origin.at),
+        "folio": folio,
+        "client_id": body.client_id,
+        "external_id": body.external_id,
+        "status": LoanStatus.PENDING.value,
+        "amount": body.amount,
+        "interest_rate": terms.interest_rate,
+        "term_months": months(terms),
+        "product": product.code,
+        "product_version": product.version,
+        "terms": orjson.dumps(sheet(terms)).decode(),
+        "disbursed_on": None,
+        "current_balance": ZERO,
+        "account": None,
+        "account_on": None,
+        "next_due_on": None,
+        "version": 1,
+        "created_at": origin.at,
+        "updated_at": origin.at,
+    }
+    facts = [events.loan_created({**row, "status": status.value})]
+    if status is LoanStatus.PENDING:
+        return Granted(row, [Insert(loans, [row])], facts)
+    posted = _disburse(row, today, sequence + 2, origin)
+    row |= {**posted.snapshot, "version": 1}
+    return Granted(row, [Insert(loans, [row]), *posted.inserts], [*facts, events.loan_activated(row)])
 
 
 def activate_loan(loan_id: UUID, if_match: str | None) -> UseCase:

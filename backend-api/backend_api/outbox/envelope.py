@@ -7,6 +7,7 @@ canonical form; a contract test holds that against an independent implementation
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -28,9 +29,10 @@ def event_id(aggregate_id: UUID, sequence: int) -> str:
     return f"{aggregate_id}:{sequence:012d}"
 
 
+@lru_cache(maxsize=64)  # all events of a change have one instant
 def timestamp(instant: datetime) -> str:
     """RFC 3339 in UTC with exactly six fractional digits."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def routing_key(event_type: str) -> str:

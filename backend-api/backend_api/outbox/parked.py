@@ -4,11 +4,10 @@ The relay parks an event that cannot be encoded, which holds back the later even
 parks a message that cannot become a document. Both keep the reason, and both are replayed after a fix.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -42,8 +41,10 @@ SELECT aggregate_id, sequence, parked_at, parked_reason FROM outbox WHERE parked
 REPLAY = f"""
 WITH replayed AS (
     UPDATE outbox SET parked_at = NULL, parked_reason = NULL
-     WHERE parked_at IS NOT NULL AND ($1::uuid IS NULL OR aggregate_id = $1) RETURNING 1)
-SELECT count(*), pg_notify('{CHANNEL}', '') FROM replayed
+     WHERE parked_at IS NOT NULL
+       AND ($1::text[] IS NULL OR aggregate_id || ':' || lpad(sequence::text, 12, '0') = ANY($1))
+    RETURNING aggregate_id, sequence)
+SELECT aggregate_id, sequence, pg_notify('{CHANNEL}', '') FROM replayed ORDER BY aggregate_id, sequence
 """  # noqa: S608 - the channel is a constant
 
 
@@ -78,6 +79,14 @@ class ParkedMessage:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The consumer's queue: messages that wait in it, and how many consumers take them."""
+
+    messages: int
+    consumers: int
+
+
 async def status(connection: Connection, limit: int = 100) -> OutboxStatus:
     """How many events wait in which lane, for how long, which were parked (the first `limit`), and who sends them."""
     row = await connection.fetchrow(STATUS, Lane.INTERACTIVE, Lane.BULK)
@@ -96,9 +105,20 @@ async def status(connection: Connection, limit: int = 100) -> OutboxStatus:
     )
 
 
-async def replay_parked(connection: Connection, aggregate_id: UUID | None = None) -> int:
-    """Let the relay try parked events again, all or one aggregate's. How many there were."""
-    return int(await connection.fetchval(REPLAY, aggregate_id))
+async def replay_parked(connection: Connection, wanted: Collection[str] | None = None) -> list[str]:
+    """Let the relay try parked events again: those of these ids, or all. The ids of those there were."""
+    rows = await connection.fetch(REPLAY, None if wanted is None else list(wanted))
+    return [event_id(row["aggregate_id"], row["sequence"]) for row in rows]
+
+
+async def queue(url: str) -> Queue:
+    """What waits for the consumer; nothing if it was never started, and so has no queue."""
+    async with _channel(url) as channel:
+        try:
+            found = (await channel.declare_queue(QUEUE, passive=True)).declaration_result
+        except ChannelNotFoundEntity:
+            return Queue(0, 0)
+    return Queue(found.message_count or 0, found.consumer_count or 0)
 
 
 async def parked_messages(url: str, limit: int) -> list[ParkedMessage]:
@@ -111,15 +131,18 @@ async def parked_messages(url: str, limit: int) -> list[ParkedMessage]:
         return found
 
 
-async def replay_parked_messages(url: str, limit: int) -> int:
-    """Put up to `limit` parked messages back into the consumer's queue. How many were moved.
+async def replay_parked_messages(url: str, limit: int, wanted: Collection[str] | None = None) -> list[str]:
+    """Put those of the first `limit` parked messages back into the consumer's queue that have one of these ids, or all.
+    The ids of those that were moved.
 
     Each is published with a confirm before it is taken off the parking lot, so a crash in between leaves it in both;
     the consumer recognises what it has stored. Raises the client's error when the queue refuses one; that one stays.
     """
     async with _channel(url) as channel:
-        moved = 0
+        moved = []
         for message in await _get(channel, limit):
+            if wanted is not None and message.message_id not in wanted:
+                continue  # goes back to where it was when the channel closes
             await channel.default_exchange.publish(
                 aio_pika.Message(
                     message.body,
@@ -133,7 +156,7 @@ async def replay_parked_messages(url: str, limit: int) -> int:
                 timeout=CONFIRM_SECONDS,
             )
             await message.ack()
-            moved += 1
+            moved.append(message.message_id or "")
         return moved
 
 

@@ -52,7 +52,7 @@ def seal(
             "aggregate_type": aggregate_type,
             "event_type": fact.event_type,
             "entity_id": fact.entity_id,
-            "payload": orjson.dumps(fact.payload).decode(),
+            "payload": fact.payload,
             "occurred_at": origin.at,
             "schema_version": fact.schema_version,
             "actor": origin.actor,
@@ -61,5 +61,6 @@ def seal(
             "prev_hash": chain_head,
         }
         chain_head = row["hash"] = envelope.digest(envelope.canonical(row))
+        row["payload"] = orjson.dumps(fact.payload).decode()
         rows.append(row)
     return rows

@@ -184,11 +184,7 @@ async def _page(
     conditions: list[Any],
 ) -> Response:
     paging = page.of(name, principal, payments.c.id, SORTS, filters, of_client=lambda own: payments.c.client_id == own)
-    columns = [
-        (queries.STATUS if field == "status" else payments.c[field]) == value
-        for field, value in filters.items()
-        if value is not None and field in payments.c
-    ]
+    columns = queries.matching(filters)
 
     async def read(connection: AsyncConnection) -> tuple[list[Any], list[PaymentOut]]:
         rows = list(await queries.page(connection, paging, [*columns, *conditions]))

@@ -1,6 +1,6 @@
 """Every statement about payments, one function per question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -93,6 +93,15 @@ _AS_IT_STANDS = select(*(column for column in payments.c if column.name != "stat
 async def payment(connection: AsyncConnection, payment_id: UUID) -> Any:
     """A payment; None if there is none."""
     return (await connection.execute(_AS_IT_STANDS.where(payments.c.id == payment_id))).one_or_none()
+
+
+def matching(filters: Mapping[str, Any]) -> list[Any]:
+    """The conditions of a list with these filters, of which those that are None, or of other tables, do not count."""
+    return [
+        (STATUS if field == "status" else payments.c[field]) == value
+        for field, value in filters.items()
+        if value is not None and field in payments.c
+    ]
 
 
 async def page(connection: AsyncConnection, paging: Paging, filters: Sequence[Any]) -> Sequence[Any]:

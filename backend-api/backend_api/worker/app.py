@@ -11,6 +11,7 @@ import structlog
 from backend_api.db.pools import LOST_CONNECTION, LOST_SERVER, DatabaseUnavailableError, connect
 from backend_api.domain.errors import DomainError
 from backend_api.http.resources import Resources
+from backend_api.imports import job as import_job
 from backend_api.pacing import Complaint, backoff_seconds
 from backend_api.settings import Settings
 from backend_api.worker.days import Days
@@ -19,7 +20,9 @@ from backend_api.worker.housekeeping import keep_house
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 60.0
-"""Nothing here has to happen within seconds, and asking costs three short statements."""
+"""Nothing of this has to happen within seconds, and asking costs three short statements."""
+IMPORTS_TURN_SECONDS = 1.0
+"""Somebody waits for an import; asking whether there is one reads an index that is empty."""
 BEAT_SECONDS = 1.0
 AWAY = (*LOST_CONNECTION, DatabaseUnavailableError)
 """What is waited for; everything else that goes wrong is logged and tried again at the next turn."""
@@ -45,6 +48,7 @@ async def _work(resources: Resources) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_give_signs_of_life(resources.settings))
         tasks.create_task(_turns(resources))
+        tasks.create_task(_imports(resources))
 
 
 async def _turns(resources: Resources) -> None:
@@ -60,6 +64,27 @@ async def _turns(resources: Resources) -> None:
             failures = 0
             unreachable.over()
             await asyncio.sleep(TURN_SECONDS)
+
+
+async def _imports(resources: Resources) -> None:
+    """Beside the turns: an import of minutes must not keep a day from being closed."""
+    unreachable, failures = Complaint("worker_lost_database"), 0
+    while True:
+        try:
+            had_work = await import_job.run_next(resources)
+        except import_job.AWAY as lost:
+            failures += 1
+            unreachable.say(error=type(lost).__name__)
+            await asyncio.sleep(backoff_seconds(failures))
+            continue
+        except DomainError as refusal:
+            # Somebody cancelled it, or another process went on with it.
+            log.info("import_left", code=refusal.code)
+            had_work = False
+        failures = 0
+        unreachable.over()
+        if not had_work:
+            await asyncio.sleep(IMPORTS_TURN_SECONDS)
 
 
 async def turn(resources: Resources, days: Days) -> list[Exception]:

@@ -1,4 +1,4 @@
-"""What grows old: approvals that nobody decided, stored answers, sessions, carts, touches of decoys."""
+"""What grows old: approvals nobody decided, stored answers, sessions, carts, touches of decoys, imported files."""
 
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from backend_api.domain.errors import DomainError
 from backend_api.http import context, idempotency
 from backend_api.http.resources import Resources
 from backend_api.http.write import carry_out
+from backend_api.imports import queries as imports
 from backend_api.outbox.record import Lane, Origin
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ async def keep_house(resources: Resources) -> None:
         if await connection.fetchval("SELECT pg_try_advisory_lock($1)", HOUSEKEEPING_LOCK):
             await _forget_answers(connection, resources.clock())
             await sign_ins.forget(connection, resources.clock())
+            await imports.forget(connection, resources.clock())
             await decoys.forget(connection, resources.clock() - DECOYS_KEPT)
             await customer_space.forget_carts(connection, resources.clock() - CARTS_KEPT)
             await _expire_approvals(resources, connection)

@@ -1,0 +1,1 @@
+"""Lists as files, with the filters of the list and the rights of the caller."""
