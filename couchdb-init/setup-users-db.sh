@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Prepares CouchDB for business events: system databases, the event database, the consumer's account, and the rule
-# that a stored event never changes. Safe to run again.
+# Prepares CouchDB for business events: system databases, the event database, the accounts of consumer and auditor, and
+# the rule that a stored event never changes. Safe to run again.
 # Settings: COUCHDB_URL (or COUCHDB_HOST, COUCHDB_PORT), COUCHDB_USER, COUCHDB_PASSWORD,
-#           COUCHDB_CONSUMER_USER, COUCHDB_CONSUMER_PASSWORD.
+#           COUCHDB_CONSUMER_USER, COUCHDB_CONSUMER_PASSWORD, COUCHDB_AUDITOR_USER, COUCHDB_AUDITOR_PASSWORD.
 set -euo pipefail
 
 url=${COUCHDB_URL:-http://${COUCHDB_HOST:-127.0.0.1}:${COUCHDB_PORT:-5984}}
@@ -11,6 +11,8 @@ admin=${COUCHDB_USER:-admin}
 admin_password=${COUCHDB_PASSWORD:-password}
 consumer=${COUCHDB_CONSUMER_USER:-event_consumer}
 consumer_password=${COUCHDB_CONSUMER_PASSWORD:-event_consumer}
+auditor=${COUCHDB_AUDITOR_USER:-event_auditor}
+auditor_password=${COUCHDB_AUDITOR_PASSWORD:-event_auditor}
 database=business_events
 wait_seconds=60
 
@@ -67,16 +69,22 @@ for name in _users _replicator "$database?n=1&q=2"; do
   expect "create the database ${name%%\?*}" 201 202 412
 done
 
-store "/_users/org.couchdb.user:$consumer" \
-  "\"name\": $(json "$consumer"), \"password\": $(json "$consumer_password"), \"roles\": [], \"type\": \"user\"" \
-  "the consumer's account"
+account() { # NAME PASSWORD ROLES: lets somebody sign in
+  store "/_users/org.couchdb.user:$1" \
+    "\"name\": $(json "$1"), \"password\": $(json "$2"), \"roles\": [$3], \"type\": \"user\"" "the account of $1"
+}
+
+account "$consumer" "$consumer_password" ""
+account "$auditor" "$auditor_password" '"auditor"'
 
 call PUT "/$database/_security" \
-  "{\"admins\": {\"names\": [], \"roles\": [\"_admin\"]}, \"members\": {\"names\": [$(json "$consumer")], \"roles\": []}}"
+  "{\"admins\": {\"names\": [], \"roles\": [\"_admin\"]}, \"members\": {\"names\": [$(json "$consumer")], \"roles\": [\"auditor\"]}}"
 expect "set who may read and write $database" 200
 
-# Old events stay as they are for everybody, administrators included; design documents are the administrators' own.
+# Old events stay as they are for everybody, administrators included; design documents are the administrators' own. Who
+# is a member may write in CouchDB, so the rule also keeps the auditor from it.
 rule='function (newDoc, oldDoc, userCtx) {'
+rule+=' if (userCtx.roles.indexOf(\"auditor\") !== -1) { throw({forbidden: \"auditors only read\"}); }'
 rule+=' if (newDoc._id.indexOf(\"_design/\") === 0) {'
 rule+=' if (userCtx.roles.indexOf(\"_admin\") === -1) { throw({forbidden: \"only administrators change the rules\"}); }'
 rule+=' return; }'
@@ -84,4 +92,4 @@ rule+=' if (newDoc._deleted) { throw({forbidden: \"an event is never deleted\"})
 rule+=' if (oldDoc && !oldDoc._deleted) { throw({forbidden: \"an event is never changed\"}); } }'
 store "/$database/_design/immutable" "\"language\": \"javascript\", \"validate_doc_update\": \"$rule\"" "the rule of immutability"
 
-echo "CouchDB is ready: $database for $consumer"
+echo "CouchDB is ready: $database for $consumer and $auditor"

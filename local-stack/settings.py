@@ -24,6 +24,8 @@ DEFAULTS = {
     "COUCHDB_PASSWORD": "password",
     "COUCHDB_CONSUMER_USER": "event_consumer",
     "COUCHDB_CONSUMER_PASSWORD": "event_consumer",
+    "COUCHDB_AUDITOR_USER": "event_auditor",
+    "COUCHDB_AUDITOR_PASSWORD": "event_auditor",
 }
 # Settings without a default here: the services know their own.
 OPTIONAL = (
@@ -62,6 +64,7 @@ OPTIONAL = (
     "CONDUSEF_PHONE",
     "CONDUSEF_EMAIL",
     "CONDUSEF_SITE",
+    "BACKOFFICE_PATH",
     "GATEWAY_URL",
     "GATEWAY_SECRET",
     "PUBLIC_URL",

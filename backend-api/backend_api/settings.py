@@ -17,7 +17,7 @@ DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105
 DEVELOPMENT_PEPPER = "development-only-pepper-of-32-bytes-or-more"
 DEVELOPMENT_GATEWAY_SECRET = "development-only-gateway-secret-of-32-bytes"  # noqa: S105 - the same
 DEVELOPMENT_PASSWORDS = frozenset(
-    {"sofipo", "sofipo_app", "replicator", "guest", "password", "event_consumer", "string"}
+    {"sofipo", "sofipo_app", "replicator", "guest", "password", "event_consumer", "event_auditor", "string"}
 )
 DEVELOPMENT_KEYS = frozenset({DEVELOPMENT_SECRET, DEVELOPMENT_PEPPER, DEVELOPMENT_GATEWAY_SECRET})
 MINIMUM_SECRET_BYTES = 32
@@ -30,6 +30,7 @@ PASSWORDS = (
     "rabbitmq_default_pass",
     "couchdb_password",
     "couchdb_consumer_password",
+    "couchdb_auditor_password",
 )
 
 
@@ -111,6 +112,9 @@ class Settings(BaseSettings):
     couchdb_consumer_user: str = "event_consumer"
     couchdb_consumer_password: SecretStr | None = None
     """The consumer's account is a member of the event database; `sofipo doctor` looks at CouchDB as it."""
+    couchdb_auditor_user: str = "event_auditor"
+    couchdb_auditor_password: SecretStr = SecretStr("event_auditor")
+    """The auditor's may only read it: histories and `sofipo verify` do."""
 
     api_host: str = "127.0.0.1"
     api_port: int = 8000
@@ -155,6 +159,8 @@ class Settings(BaseSettings):
     cache_ttl_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Hard bound on how long a view may be answered from Redis."""
 
+    backoffice_path: Annotated[str, Field(pattern="^(/[a-z0-9-]+)+$")] = "/oficina"
+    """Where the pages of the back office lie."""
     public_url: Annotated[str, Field(pattern="^https?://[^/?#]+$")] = "http://127.0.0.1:8000"
     """Where borrowers find this: the payment gateway sends them back to a page below it."""
     gateway_url: Annotated[str, Field(pattern="^https?://[^?#]+$")] = "http://127.0.0.1:8002/pay"

@@ -1,6 +1,7 @@
 """Backup, loss and restore, with the commands of docs/operations.md as they stand there, on a stack of its own."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,10 +22,17 @@ from tests.chaos import oracle
 from tests.chaos.chain import client_at
 from tests.support.documents import block
 from tests.support.postgres import connect_as_owner
-from tests.support.processes import ROOT, api_process, consumer_process, relay_process, run_command
+from tests.support.processes import (
+    ROOT,
+    api_process,
+    consumer_process,
+    relay_process,
+    run_command,
+    try_command,
+)
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 STACK = ROOT / "local-stack" / "stack.py"
 API = "/api/v1"
@@ -48,7 +56,7 @@ class House:
 
     async def follow(self, name: str, **more: str) -> str:
         """Run a block of the document; what it printed."""
-        path = f"{machine.postgres_folder()}{os.pathsep}{os.environ['PATH']}"
+        path = os.pathsep.join([str(machine.postgres_folder()), str(self.folder), os.environ["PATH"]])
         given = {"STACK": self.name, "BACKUP": str(self.folder / "backup"), "DATA": str(Stack(self.name).data)}
         process = await asyncio.create_subprocess_exec(
             "bash", "-euo", "pipefail", "-c", block("docs/operations.md", f"tests/e2e/test_backup.py runs: {name}"),
@@ -58,6 +66,18 @@ class House:
         output, errors = await process.communicate()
         assert process.returncode == 0, f"{name}: {errors.decode()}"
         return output.decode()
+
+    def stack(self, *arguments: str) -> str:
+        """Do something to the stack; what was printed."""
+        command = [sys.executable, str(STACK), *arguments, "--name", self.name]
+        done = run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    async def verify(self) -> tuple[int, dict[str, Any]]:
+        """Exit code and findings of `sofipo verify --quick`."""
+        code, output = await try_command("-m", "backend_api.cli", "verify", "--quick", "--json", **self.environment)
+        return code, json.loads(output)
 
     def found(self, file: str) -> list[str]:
         """The ids in a file that the comparison of documents wrote."""
@@ -93,22 +113,17 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """A stack nobody else uses."""
-    name = f"{os.environ.get('SOFIPO_STACK_NAME', 'test')[:13]}-backup"
-
-    def stack(*arguments: str) -> str:
-        done = run(
-            [sys.executable, str(STACK), *arguments, "--name", name], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    stack("reset", "--yes")
+    house = House(f"{os.environ.get('SOFIPO_STACK_NAME', 'test')[:13]}-backup", {}, tmp_path)
+    sofipo = tmp_path / "sofipo"
+    sofipo.write_text(f'#!/bin/sh\nexec {sys.executable} -m backend_api.cli "$@"\n')
+    sofipo.chmod(0o755)
+    house.stack("reset", "--yes")
     try:
-        stack("up", "--servers-only")
-        environment = dict(line.split("=", 1) for line in stack("env").splitlines())
-        yield House(name, environment, tmp_path)
+        house.stack("up", "--servers-only")
+        house.environment |= dict(line.split("=", 1) for line in house.stack("env").splitlines())
+        yield house
     finally:
-        stack("reset", "--yes")
+        house.stack("reset", "--yes")
 
 
 @asynccontextmanager
@@ -135,6 +150,8 @@ async def test_what_was_backed_up_comes_back_and_what_was_not_is_found(house: Ho
         await eventually(house.events_are_documents, SECONDS, interval=0.1)
         await eventually(lambda: _replica_has_all(house), SECONDS, interval=0.1)
         known = await house.follow("compare tables")
+        code, then = await house.verify()
+        assert code == 0, then
         await house.follow("back up PostgreSQL")
         # What the backup does not know, but CouchDB does.
         late = await _pay(house, api, loan, 2)
@@ -158,6 +175,11 @@ async def test_what_was_backed_up_comes_back_and_what_was_not_is_found(house: Ho
     await house.follow("compare documents")
     assert house.found("documents-without-event") == late
     assert house.found("events-without-document") == []
+    code, now = await house.verify()
+    assert code == 1
+    lost = [(one["subject"], one["sentence"]) for check in now["checks"] for one in check["findings"]]
+    assert lost == [(event, "The document belongs to no event.") for event in late]
+    assert {name for name, part in now["parts"].items() if part != then["parts"][name]} == {"documents"}
 
     # Going on without a look at them: the next event takes a number that a document bears already, and is parked.
     async with services(house) as api:
@@ -174,13 +196,52 @@ async def test_what_was_backed_up_comes_back_and_what_was_not_is_found(house: Ho
     await house.follow("make the documents again")
     async with services(house) as api:
         await eventually(house.events_are_documents, SECONDS, interval=0.1)
-        await run_command("-m", "backend_api.cli", "outbox", "replay-parked", **house.environment)
+        await run_command("-m", "backend_api.cli", "outbox", "replay", "--all", **house.environment)
         await _pay(house, api, loan, 1)
         await eventually(house.events_are_documents, SECONDS, interval=0.1)
     assert await _parked(house) == []
     await house.follow("compare documents")
     assert house.found("documents-without-event") == house.found("events-without-document") == []
     assert await _chains_are_whole(house)
+    await _an_empty_stack_becomes_the_same(house)
+
+
+async def _an_empty_stack_becomes_the_same(house: House) -> None:
+    """What is backed up and restored into a stack that was just made has the same digest, and another one as soon as a
+    row and a document are changed."""
+    await eventually(lambda: _replica_has_all(house), SECONDS, interval=0.1)
+    told = await house.follow("verify")
+    assert "\ndigest " in told
+    backup = {"BACKUP": str(house.folder / "whole")}
+    await house.follow("back up PostgreSQL", **backup)
+    await house.follow("back up CouchDB", **backup)
+    house.stack("reset", "--yes")
+    house.stack("up", "--servers-only")
+    assert await house.document_count() == 0
+    await house.follow("restore PostgreSQL", **backup)
+    await house.follow("restore CouchDB", **backup)
+    assert await house.follow("verify") == told
+
+    _, before = await house.verify()
+    await house.ask("UPDATE loans SET current_balance = current_balance - 1 RETURNING id")
+    changed = await _change_a_document(house)
+    code, after = await house.verify()
+    assert code == 1
+    found = {check["name"]: [one["subject"] for one in check["findings"]] for check in after["checks"]}
+    assert (found["documents"], len(found["loans"]), found["events"]) == ([changed], 1, [])
+    assert after["digest"] != before["digest"]
+
+
+async def _change_a_document(house: House) -> str:
+    """Do what nobody can while the rule stands; the id."""
+    async with house.couchdb() as couchdb:
+        rule = (await couchdb.get("/_design/immutable")).raise_for_status().json()
+        (await couchdb.delete("/_design/immutable", params={"rev": rule["_rev"]})).raise_for_status()
+        rows = (await couchdb.get("/_all_docs", params={"include_docs": "true"})).raise_for_status().json()["rows"]
+        document: dict[str, Any] = rows[0]["doc"]
+        answer = await couchdb.put(f"/{document['_id']}", json={**document, "actor": "somebody else"})
+        answer.raise_for_status()
+    return str(document["_id"])
 
 
 async def _lend(api: httpx2.AsyncClient) -> tuple[str, str]:

@@ -205,6 +205,10 @@ MISFITS: dict[str, tuple[dict[str, str | Callable[[], str]], dict[str, tuple[str
         {"COUCHDB_CONSUMER_PASSWORD": WRONG_PASSWORD},
         {"couchdb": ("refuses the consumer's user or password", "COUCHDB_CONSUMER_PASSWORD")},
     ),
+    "a wrong password for the auditor": (
+        {"COUCHDB_AUDITOR_PASSWORD": WRONG_PASSWORD},
+        {"couchdb auditor": ("refuses the auditor's user or password", "COUCHDB_AUDITOR_PASSWORD")},
+    ),
     "no API there": ({"API_PORT": _unused}, {"api": ("No API answers at", "docker compose up -d backend-api")}),
     "something else than the API": (
         {"API_PORT": _port_of("COUCHDB_PORT")},
@@ -432,7 +436,7 @@ async def a_relay_that_hangs(house: House) -> AsyncIterator[None]:
     os.kill(house.chain.relay.pid, signal.SIGCONT)
 
 
-@names("api", outbox=("Events are parked in the outbox", "sofipo outbox replay-parked"))
+@names("api", outbox=("Events are parked in the outbox", "sofipo outbox replay --all"))
 async def a_parked_event(house: House) -> AsyncIterator[None]:
     await _put_into_outbox(house, "now()", "'cannot be encoded'")
     yield
@@ -511,7 +515,7 @@ async def no_consumer(house: House) -> AsyncIterator[None]:
     await house.chain.consumer.start()
 
 
-@names(parked_messages=("missing in CouchDB: 1", "sofipo outbox replay-parked"))
+@names(parked_messages=("missing in CouchDB: 1", "sofipo outbox replay --all"))
 async def a_parked_message(house: House) -> AsyncIterator[None]:
     async with _channel(house) as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"poison"), broker.PARKED_QUEUE)
