@@ -3,9 +3,13 @@
 import asyncio
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,14 +17,17 @@ import aio_pika
 import httpx2
 import pytest
 from backend_api.cli import main
-from backend_api.db.pools import Connection
+from backend_api.db.pools import Connection, connect
 from backend_api.http.resources import Resources
+from backend_api.imports.queries import IMPORT_LOCK
 from backend_api.outbox import broker
-from backend_api.settings import Settings
+from backend_api.settings import PASSWORDS, Settings
 from event_consumer.topology import Topology, declare
 
+from tests.api.test_settings import SAFE
 from tests.support.builders import new_client
-from tests.support.postgres import set_business_date
+from tests.support.imports import csv_file, read_csv, read_workbook, row, work
+from tests.support.postgres import row_counts, set_business_date
 from tests.support.processes import free_port, try_command
 from tests.support.service import running, sign_in
 from tests.support.waiting import eventually
@@ -44,7 +51,9 @@ def sofipo(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Command:
     async def command(*arguments: str, **environment: str) -> tuple[int, str]:
         for name, value in {"ENVIRONMENT": "development", "POSTGRES_DB": settings.postgres_db, **environment}.items():
             monkeypatch.setenv(name, value)
-        return await asyncio.to_thread(run, *arguments)
+        # A new one each time: a thread that began beside a test that is not followed is not followed either.
+        with ThreadPoolExecutor(1) as thread:
+            return await asyncio.get_running_loop().run_in_executor(thread, run, *arguments)
 
     return command
 
@@ -58,6 +67,26 @@ async def test_init_twice_does_no_harm(sofipo: Command, owner: Connection) -> No
     today = await owner.fetchval("SELECT business_date FROM business_day")
     assert f"business date: {today}" in output
     assert await owner.fetch("SELECT * FROM users WHERE username = 'admin'") == users
+
+
+async def test_demo_keeps_off_books_that_are_in_use(
+    sofipo: Command, api: httpx2.AsyncClient, owner: Connection
+) -> None:
+    await new_client(api)
+    before = await row_counts(owner), await owner.fetchval("SELECT business_date FROM business_day")
+    code, said = await sofipo("demo")
+    assert code == 1
+    assert "nothing was changed" in said
+    assert "make reset" in said
+    assert (await row_counts(owner), await owner.fetchval("SELECT business_date FROM business_day")) == before
+
+
+async def test_demo_is_for_development(sofipo: Command) -> None:
+    fit = {name.upper(): value for name, value in SAFE.items()}
+    passwords = dict.fromkeys(map(str.upper, PASSWORDS), "a password of some length")
+    code, said = await sofipo("demo", **{**fit, **passwords})
+    assert code == 1
+    assert "ENVIRONMENT=development only" in said
 
 
 async def test_init_does_not_take_the_books_back(sofipo: Command, owner: Connection, resources: Resources) -> None:
@@ -88,17 +117,24 @@ async def test_parked_events_and_messages_are_listed_and_tried_again(
 
         _, status = await sofipo("outbox", "status")
         assert "waiting: " in status
-        assert f"parked event {client['id']}:000000000001 since" in status
-        assert "cannot be encoded" in status
-        assert "parked message poison-1 since 2026-01-31T00:00:00Z: not JSON" in status
-        assert "sofipo outbox replay-parked" in status
+        assert "parked: 1 events, 1 messages; see `sofipo outbox parked`" in status
+        event = f"{client['id']}:000000000001"
+        _, parked = await sofipo("outbox", "parked")
+        assert f"event {event} since" in parked
+        assert "cannot be encoded" in parked
+        assert "message poison-1 since 2026-01-31T00:00:00Z: not JSON" in parked
+        assert "sofipo outbox replay --all" in parked
         health = await api.get("/readyz")
         assert (health.status_code, health.json()["checks"]["outbox"]["status"]) == (200, "degraded")
         assert "parked" in health.json()["checks"]["outbox"]["detail"]
 
-        _, one = await sofipo("outbox", "replay-parked", "--aggregate", client["id"])
-        assert "events tried again: 1" in one
-        _, everything = await sofipo("outbox", "replay-parked")
+        assert (await sofipo("outbox", "replay"))[0] == 2, "neither ids nor --all"
+        code, one = await sofipo("outbox", "replay", event, "nobody-1", "--json")
+        assert (code, json.loads(one)) == (1, {"events": [event], "messages": [], "not_parked": ["nobody-1"]})
+        _, rest = await sofipo("outbox", "parked", "--json")
+        assert [found["message_id"] for found in json.loads(rest)["messages"]] == ["poison-1"]
+        code, everything = await sofipo("outbox", "replay", "--all")
+        assert code == 0
         assert "events tried again: 0" in everything
         assert "messages put back: 1" in everything
         returned = await (await channel.get_queue(broker.QUEUE)).get()
@@ -131,6 +167,47 @@ async def test_without_a_command_there_is_help(sofipo: Command) -> None:
     _, output = await sofipo()
     for name in ("init", "relay", "outbox"):
         assert name in output
+
+
+HEAVY = ("sqlalchemy", "fastapi", "asyncpg", "aio_pika", "alembic", "backend_api.settings")
+TAB = """
+import sys
+sys.argv = ["sofipo"]
+from backend_api.cli import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules.keys() & set(sys.stdin.read().split())), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("sofipo ver", {"verify"}),
+        ("sofipo outbox re", {"relay-alive", "replay"}),
+        ("sofipo verify --q", {"--quick"}),
+        ("sofipo users create x --role au", {"auditor"}),
+    ],
+)
+def test_the_shell_completes_commands_without_reading_what_they_do(typed: str, offered: set[str]) -> None:
+    environment = {"_SOFIPO_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", TAB], input=" ".join([*HEAVY, "typer"]), env={**os.environ, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert set(done.stdout.split()) == offered, done.stderr
+    assert done.stderr.split()[-1:] == ["typer"], "and none of those that take long to import"
+
+
+async def test_lists_are_for_programs_too(sofipo: Command) -> None:
+    _, users = await sofipo("users", "list", "--json")
+    assert "admin" in {user["username"] for user in json.loads(users)}
+    _, keys = await sofipo("api-keys", "list", "--json")
+    assert "secret" not in keys
+    assert isinstance(json.loads(keys), list)
+    _, status = await sofipo("outbox", "status", "--json")
+    assert json.loads(status).keys() >= {"interactive", "bulk", "oldest_seconds", "relay_epoch", "parked"}
 
 
 async def test_the_openapi_document_is_the_one_that_is_served(sofipo: Command, api: httpx2.AsyncClient) -> None:
@@ -191,3 +268,82 @@ async def test_users_and_keys_from_the_command_line(
     await refused(bearer)
     code, said = await sofipo("users", "reset-password", "nobody-at-all")
     assert (code, said) == (1, "There is no user of this name: see `sofipo users list`.")
+
+
+# --- Files in and out ---
+
+
+async def test_a_file_is_imported_with_codes_that_tell_how_it_went(
+    sofipo: Command, owner: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(), row()]
+    good, bad, none = tmp_path / "good.csv", tmp_path / "some.csv", tmp_path / "none.xlsx"
+    good.write_bytes(csv_file(rows))
+    bad.write_bytes(csv_file([row(), row(rfc="nonsense"), rows[0]]))
+    none.write_bytes(b"no workbook")
+    code, output = await sofipo("import", "clients", str(good), "--dry-run")
+    assert (code, "2 would be registered, 0 duplicates, 0 refused" in output) == (0, True)
+    code, output = await sofipo("import", "clients", str(good))
+    assert (code, "2 registered, 0 duplicates, 0 refused" in output) == (0, True)
+    code, output = await sofipo("import", "clients", str(good), "--json")
+    assert (code, json.loads(output)["accepted"]) == (0, 2), "the same file is imported once"
+    result = tmp_path / "result.csv"
+    code, output = await sofipo("import", "clients", str(bad), "--json", "--result", str(result))
+    told = json.loads(output)
+    assert (code, told["status"], told["accepted"], told["duplicates"], told["refused"]) == (3, "COMPLETED", 1, 1, 1)
+    assert [line["outcome"] for line in read_csv(result.read_bytes())] == ["accepted", "refused", "duplicate"]
+    monkeypatch.setattr("backend_api.cli.transfer.REASONS_TOLD", 2)
+    code, output = await sofipo("import", "clients", str(bad))
+    first, *reasons = output.splitlines()
+    assert (code, "0 registered, 2 duplicates, 1 refused" in first) == (3, True)
+    assert reasons[0].startswith("  line 2: rfc: A client has this RFC.")
+    assert reasons[1:] == [
+        "  line 3: rfc: An RFC has 13 characters for a person and 12 for a company.",
+        "  and 1 more: --result FILE.csv writes all of them",
+    ]
+    code, output = await sofipo("import", "clients", str(none))
+    assert (code, "The file is no workbook" in output) == (1, True)
+    code, output = await sofipo("import", "clients", str(good), "--interest-rate", "15%")
+    assert (code, output) == (1, "interest_rate: A rate is a fraction such as 0.15 for fifteen percent.")
+    actors = await owner.fetch(
+        "SELECT DISTINCT actor FROM events JOIN clients ON id = aggregate_id WHERE rfc = ANY($1)",
+        [one["rfc"] for one in rows],
+    )
+    assert [one["actor"] for one in actors] == ["system:cli"]
+
+
+async def test_a_command_watches_an_import_that_another_process_works_on(
+    sofipo: Command, resources: Resources, tmp_path: Path
+) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_bytes(csv_file([row() for _ in range(30)]))
+    other = await connect(resources.settings)
+    try:
+        await other.fetchval("SELECT pg_advisory_lock($1)", IMPORT_LOCK)
+        command = asyncio.create_task(sofipo("import", "clients", str(file)))
+
+        async def waits() -> bool:
+            return bool(await other.fetchval("SELECT count(*) FROM imports WHERE finished_at IS NULL"))
+
+        await eventually(waits)
+        assert not command.done()
+        await other.fetchval("SELECT pg_advisory_unlock($1)", IMPORT_LOCK)
+        await work(resources)
+        code, output = await command
+    finally:
+        other.terminate()
+    assert (code, "30 registered" in output) == (0, True)
+
+
+async def test_lists_are_written_to_files(sofipo: Command, api: httpx2.AsyncClient, tmp_path: Path) -> None:
+    client = await new_client(api)
+    to = tmp_path / "clients.csv"
+    code, output = await sofipo("export", "clients", str(to), "--json")
+    rows = read_csv(to.read_bytes())
+    assert (code, json.loads(output)["rows"]) == (0, len(rows))
+    assert client["id"] in {one["id"] for one in rows}
+    book = tmp_path / "inactive.xlsx"
+    assert (await sofipo("export", "clients", str(book), "--status", "INACTIVE"))[0] == 0
+    assert {one["status"] for one in read_workbook(book.read_bytes())} <= {"INACTIVE"}
+    for arguments in (("loans", str(tmp_path / "loans.pdf")), ("houses", str(to))):
+        assert (await sofipo("export", *arguments))[0] == 1

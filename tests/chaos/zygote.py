@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-PRELOADED = ("backend_api.cli.commands", "event_consumer.__main__", "tests.chaos.broken")
+PRELOADED = ("backend_api.cli.processes", "event_consumer.__main__", "tests.chaos.broken")
 PR_SET_PDEATHSIG = 1
 
 

@@ -39,8 +39,8 @@ async def test_an_oversized_event_is_parked_with_its_reason_and_the_others_flow(
         assert arrivals.sequences(large) == [1]
         # The fix, in this case: larger events are allowed.
         monkeypatch.setattr(rounds, "MAX_BODY_BYTES", 10**6)
-        assert await replay_parked(connection, other) == 0
-        assert await replay_parked(connection, large) == 1
+        assert await replay_parked(connection, {f"{other}:000000000001"}) == []
+        assert await replay_parked(connection, {f"{large}:000000000002"}) == [f"{large}:000000000002"]
         await eventually(house.is_empty, seconds=30)
         await eventually(lambda: len(arrivals.at) == 8, seconds=30)
     arrivals.assert_complete_and_in_order(house.expected())
@@ -59,7 +59,7 @@ async def test_an_event_of_an_unknown_kind_is_parked(house: House, aggregates: i
     found = await status(connection)
     assert len(found.parked) == aggregates
     assert "names no known entity" in found.parked[0].reason
-    assert await replay_parked(connection) == aggregates
+    assert len(await replay_parked(connection)) == aggregates
     await connection.close()
 
 
@@ -123,21 +123,35 @@ async def test_looking_at_parked_messages_leaves_them_where_they_are(house: Hous
 
 async def test_before_the_consumer_ever_ran_nothing_is_parked(house: House) -> None:
     assert await parked_messages(house.broker_url, limit=10) == []
-    assert await replay_parked_messages(house.broker_url, limit=10) == 0
+    assert await replay_parked_messages(house.broker_url, limit=10) == []
 
 
 async def test_replayed_messages_go_back_to_the_consumer_without_the_marks_of_parking(house: House) -> None:
     await set_aside(house, 5)
     queue = await house.bind_queue()
-    assert await replay_parked_messages(house.broker_url, limit=3) == 3
-    assert await replay_parked_messages(house.broker_url, limit=10) == 2
+    ids = [f"{EVENT}:{number:012d}" for number in range(5)]
+    assert await replay_parked_messages(house.broker_url, 10, {ids[4], "unknown"}) == [ids[4]]
+    some = await replay_parked_messages(house.broker_url, limit=2)
+    rest = await replay_parked_messages(house.broker_url, limit=10)
+    assert (len(some), sorted(some + rest)) == (2, ids[:4])
     assert await parked_messages(house.broker_url, limit=10) == []
     arrivals = await house.collect_from(queue)
     await eventually(lambda: len(arrivals.messages) == 5, seconds=30)
-    message = arrivals.messages[0]
+    [message] = [one for one in arrivals.messages if one.message_id == ids[0]]
     assert dict(message.headers) == {"cloudEvents:id": f"{EVENT}:000000000000"}
     assert (message.message_id, message.body) == (f"{EVENT}:000000000000", b'{"event_id":"x"}')
     assert message.delivery_mode is aio_pika.DeliveryMode.PERSISTENT
+
+
+async def test_one_message_goes_back_and_the_others_stay(house: House) -> None:
+    await set_aside(house, 3)
+    queue = await house.bind_queue()
+    assert await replay_parked_messages(house.broker_url, 10, [f"{EVENT}:000000000001"]) == [f"{EVENT}:000000000001"]
+    left = await parked_messages(house.broker_url, limit=10)
+    assert {message.message_id for message in left} == {f"{EVENT}:{number:012d}" for number in (0, 2)}
+    arrivals = await house.collect_from(queue)
+    await eventually(lambda: len(arrivals.messages) == 1, seconds=30)
+    assert arrivals.messages[0].message_id == f"{EVENT}:000000000001"
 
 
 async def test_a_message_the_queue_does_not_take_stays_parked(house: House) -> None:

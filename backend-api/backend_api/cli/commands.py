@@ -1,36 +1,17 @@
-"""The commands, each a few lines over a function that does it."""
+"""The commands: names, options and sentences. What a command does is imported when it is called, because reading all of
+it takes longer than most commands do, and the shell asks for their names with every TAB."""
 
-import asyncio
-import json
-import logging
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from typing import Annotated
 
-import aio_pika.exceptions
-import asyncpg
 import typer
-import uvloop
-from alembic.util import CommandError
-from pydantic import ValidationError
 
-from backend_api import logs
-from backend_api.cli import access, initialise, relay_health, worker_health
-from backend_api.cli import doctor as examination
-from backend_api.cli import eod as end_of_day
-from backend_api.db.pools import Connection, connect
-from backend_api.domain.errors import DomainError
-from backend_api.opening import open_resources, utc_now
-from backend_api.outbox import broker, parked
-from backend_api.relay import app as relay_app
-from backend_api.settings import Environment, Settings
-from backend_api.worker import app as worker_app
+from backend_api.cli import access, files
+from backend_api.cli.outbox import outbox
+from backend_api.cli.printing import AsJson, tell
+from backend_api.demo.story import CAST
 
 app = typer.Typer(
     name="sofipo",
@@ -38,22 +19,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-outbox = typer.Typer(help="Events on their way to the broker.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(outbox, name="outbox")
 app.add_typer(access.users, name="users")
 app.add_typer(access.api_keys, name="api-keys")
 app.add_typer(access.keys, name="keys")
+app.add_typer(files.imports, name="import")
+app.command("export")(files.export)
 app.command("apikey_gen")(access.create_api_key)
 
-Result = TypeVar("Result")
-
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a container these are the ones of its network
-SERVER = (
-    "uvicorn", "backend_api.app:create_app", "--factory", "--host", EVERY_ADDRESS, "--port", "8000", "--workers", "2",
-    "--loop", "uvloop", "--http", "backend_api.http.protocol:PatientProtocol", "--no-proxy-headers",
-    "--no-access-log", "--no-server-header", "--log-config", str(logs.SERVER_LOGGING),
-    "--timeout-graceful-shutdown", "10",
-)  # fmt: skip
+DIFFERENCES = 1
+NOT_LOOKED_AT = 2
+"""Exit codes of `sofipo verify`."""
 
 
 @app.command()
@@ -62,15 +38,19 @@ def init() -> None:
 
     Safe to repeat, also after it was cut off.
     """
+    from backend_api.cli import initialise
+    from backend_api.cli.session import run
+    from backend_api.settings import Settings
+
     settings = Settings()
     initialise.migrate(initialise.BEFORE_ADOPTION)
-    if adopted := _run(initialise.adopt_loans(settings)):
+    if adopted := run(initialise.adopt_loans(settings)):
         typer.echo(f"loans of the version before: {adopted} worked out")
     initialise.migrate()
     typer.echo("schema: up to date")
-    typer.echo(f"business date: {_run(initialise.open_business_day(settings))}")
+    typer.echo(f"business date: {run(initialise.open_business_day(settings))}")
     if settings.is_development:
-        created = _run(initialise.create_development_user(settings))
+        created = run(initialise.create_development_user(settings))
         typer.echo(f"user {initialise.DEVELOPMENT_USER}: {'created' if created else 'exists'}")
 
 
@@ -80,67 +60,132 @@ def eod(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Close days up to and with this one; by default all before today."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Close business dates: tell what is overdue, book accruals and provisions. Safe to repeat after any failure.
 
     Exit code 1 when a loan could not be looked at: it is named, the others are done, and the next run tries it again.
     """
+    from backend_api import logs
+    from backend_api.cli import eod as end_of_day
+    from backend_api.cli.session import run
+    from backend_api.settings import Settings
+
     settings = Settings()
     logs.configure(settings.log_level)
-    outcome = _run(end_of_day.close_days(settings, date.date() if date else None))
-    typer.echo(end_of_day.sentence(outcome))
-    if outcome.failed:
+    outcome = run(end_of_day.close_days(settings, date.date() if date else None))
+    failed = {str(loan_id): error for loan_id, error in outcome.failed.items()}
+    tell({"closed": outcome.closed, "failed": failed}, [end_of_day.sentence(outcome)], as_json=as_json)
+    if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    clients: Annotated[int, typer.Option(min=len(CAST), max=20_000, help="How many.")] = 500,
+    months: Annotated[int, typer.Option(min=1, max=120, help="How long the lender has existed.")] = 18,
+    seed: Annotated[int, typer.Option(help="Another one tells another story.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty database with an invented lender: clients, loans, payments, closed days, up to today.
+
+    Takes days to their end as `sofipo eod` does, so no other end of day may be at work meanwhile. Refuses a database
+    that has clients or closed days already. The users it makes are told at the end; their password is that of admin.
+    """
+    from backend_api import logs
+    from backend_api.cli import demo as invention
+    from backend_api.cli.session import run
+    from backend_api.settings import Settings
+
+    settings = Settings()
+    logs.configure("WARNING")
+    told = run(invention.fill(settings, clients, months, seed))
+    tell(told, [invention.sentence(told)], as_json=as_json)
+
+
+@app.command()
+def verify(
+    quick: Annotated[bool, typer.Option("--quick", help="Do not work out every loan anew.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that events, documents, books and loans are whole and agree, and print a digest of them.
+
+    Changes nothing. The digest is the same for the same content, whenever and wherever it is made: take it when nothing
+    moves. Exit code 0 when all is well, 1 when something differs, 2 when something could not be looked at.
+    """
+    from backend_api.cli import verify as verification
+    from backend_api.cli.session import run
+    from backend_api.settings import Settings
+
+    try:
+        report = run(verification.verify(Settings(), quick=quick))
+    except verification.AWAY as error:
+        typer.echo(f"The primary cannot be asked ({type(error).__name__}): see `sofipo doctor`.", err=True)
+        raise typer.Exit(NOT_LOOKED_AT) from error
+    tell(verification.data(report), verification.lines(report), as_json=as_json)
+    if any(check.differences for check in report.checks):
+        raise typer.Exit(DIFFERENCES)
+    if any(check.not_looked for check in report.checks):
+        raise typer.Exit(NOT_LOOKED_AT)
 
 
 @app.command("check-settings")
 def check_settings() -> None:
     """Refuse a production with default, empty or short secrets; needs nothing but the environment."""
+    from backend_api.settings import Settings
+
     typer.echo(f"settings: fit for {Settings().environment}")
 
 
 @app.command()
 def api() -> None:
     """Serve the API on port 8000 of all addresses, with two workers, until stopped: the command of the image."""
-    Settings()  # what is refused is told once, and not by every worker again and again
-    os.execvp(SERVER[0], SERVER)  # noqa: S606 - the arguments are constants
+    from backend_api.cli import processes
+
+    processes.serve_api()
 
 
 @app.command()
 def relay() -> None:
     """Send events from the outbox to the broker until stopped; of several relays one leads, the others stand by."""
-    settings = Settings()
-    logs.configure(settings.log_level)
-    _run(_relay(settings))
+    from backend_api.cli import processes
+
+    processes.run_relay()
 
 
 @app.command()
 def worker() -> None:
-    """Close days, let approvals expire and delete old stored answers by the clock until stopped; several may run."""
-    settings = Settings()
-    logs.configure(settings.log_level)
-    _run(_worker(settings))
+    """Close days, import files, let approvals expire and delete old stored answers until stopped; several may run."""
+    from backend_api.cli import processes
+
+    processes.run_worker()
 
 
 @app.command("worker-alive")
 def worker_alive() -> None:
     """Exit code 0 when a worker on this host is at work, 1 otherwise: the worker's health check."""
-    if complaint := _run(_with_connection(Settings(), worker_health.complaint)):
+    from backend_api.cli import worker_health
+    from backend_api.cli.session import ask
+
+    if complaint := ask(worker_health.complaint):
         sys.exit(complaint)
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Say what is wrong with this set-up and what to do about it. Exit code 1 when something is wrong.
 
     Changes nothing. `warning` is worth a look, `not checked` waits for another finding to be mended.
     """
+    import logging
+
+    from backend_api.cli import doctor as examination
+    from backend_api.cli.session import run
+    from backend_api.opening import utc_now
+
     logging.disable(logging.CRITICAL)  # what libraries log of a failure, a finding says better
-    findings = _run(examination.examine(utc_now))
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        typer.echo(examination.report(findings))
+    findings = run(examination.examine(utc_now))
+    tell([asdict(finding) for finding in findings], [examination.report(findings)], as_json=as_json)
     if any(finding.level is examination.Level.WRONG for finding in findings):
         raise typer.Exit(1)
 
@@ -148,108 +193,23 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document of the API."""
-    # Only here: it reads every call of the API, which takes longer than most commands do.
+    import json
+
     from backend_api.app import create_app
+    from backend_api.settings import Environment, Settings
 
     document = create_app(Settings(environment=Environment.DEVELOPMENT)).openapi()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-@outbox.command("status")
-def outbox_status() -> None:
-    """How many events wait, for how long, who sends them, and what is parked with which reason."""
-    settings = Settings()
-    status = _run(_with_connection(settings, parked.status))
-    oldest = "nothing waits" if status.oldest_seconds is None else f"oldest {status.oldest_seconds:.1f} s"
-    typer.echo(f"waiting: {status.interactive} interactive, {status.bulk} bulk ({oldest})")
-    if status.relay_heartbeat_seconds is None:
-        typer.echo("relay: none has led yet; start one with `sofipo relay`")
-    else:
-        typer.echo(f"relay: term {status.relay_epoch}, last sign of life {status.relay_heartbeat_seconds:.1f} s ago")
-    for event in status.parked:
-        typer.echo(f"parked event {event.event_id} since {event.since:%Y-%m-%d %H:%M:%S}Z: {event.reason}")
-    messages = _run(parked.parked_messages(broker.url(settings), limit=100))
-    for message in messages:
-        typer.echo(f"parked message {message.message_id} since {message.since or 'unknown'}: {message.reason}")
-    if status.parked or messages:
-        typer.echo("after mending the cause: `sofipo outbox replay-parked`")
-    else:
-        typer.echo("parked: nothing")
-
-
-@outbox.command("relay-alive")
-def relay_alive() -> None:
-    """Exit code 0 when a relay on this host is at work and some relay leads, 1 otherwise: the relay's health check."""
-    if complaint := _run(_with_connection(Settings(), relay_health.complaint)):
-        sys.exit(complaint)
-
-
-@outbox.command("replay-parked")
-def replay_parked(
-    aggregate: Annotated[UUID | None, typer.Option(help="Only the events of this aggregate; all by default.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many messages of the consumer's parking lot.")] = 1000,
-) -> None:
-    """Try parked events and parked messages again. Safe to repeat: what is stored already is recognised."""
-    settings = Settings()
-
-    async def replay(connection: Connection) -> int:
-        return await parked.replay_parked(connection, aggregate)
-
-    typer.echo(f"events tried again: {_run(_with_connection(settings, replay))}")
-    if aggregate is None:
-        typer.echo(f"messages put back: {_run(parked.replay_parked_messages(broker.url(settings), limit))}")
-
-
-async def _relay(settings: Settings) -> None:
-    stop = _told_to_stop()
-    async with open_resources(settings) as resources:
-        await relay_app.run(settings, stop, resources.cache.announce)
-
-
-async def _worker(settings: Settings) -> None:
-    stop = _told_to_stop()
-    async with open_resources(settings) as resources:
-        await worker_app.run(resources, stop)
-
-
-def _told_to_stop() -> asyncio.Event:
-    """Set by the signals that ask a process to end."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-@asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[Connection]:
-    connection = await connect(settings, name="sofipo-cli")
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _with_connection(settings: Settings, ask: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
-    async with _connected(settings) as connection:
-        return await ask(connection)
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
-def _sentence(problem: dict[str, Any]) -> str:
-    return " ".join([*(str(part).upper() for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
 
 
 def main() -> None:
     """Run a command; what is expected to go wrong ends with one sentence and exit code 1."""
     try:
         app()
-    except ValidationError as error:
-        sys.exit("\n".join(_sentence(dict(problem)) for problem in error.errors()))
-    except DomainError as refusal:
-        sys.exit(" ".join(error.detail for error in getattr(refusal, "errors", [])) or refusal.message)
-    except (OSError, asyncpg.PostgresError, aio_pika.exceptions.AMQPError, CommandError) as error:
-        sys.exit(f"{type(error).__name__}: {error}. Is the stack up, and do the settings name it (`.env.example`)?")
+    except Exception as error:
+        from backend_api.cli import failures
+
+        sentence = failures.sentence(error)
+        if sentence is None:
+            raise
+        sys.exit(sentence)

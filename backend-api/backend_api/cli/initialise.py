@@ -19,6 +19,7 @@ from backend_api.auth.users.schemas import UserIn
 from backend_api.cli.eod import Told
 from backend_api.db.pools import Connection
 from backend_api.domain.dates import business_date
+from backend_api.domain.errors import DomainError
 from backend_api.http import context
 from backend_api.http.write import carry_out
 from backend_api.loans.adoption import NotAllAdopted, adopt
@@ -39,6 +40,27 @@ SELECT true, $1, clock_timestamp() FROM alone
 ON CONFLICT (singleton) DO UPDATE SET business_date = excluded.business_date, opened_at = excluded.opened_at
  WHERE business_day.business_date < excluded.business_date
 """
+
+# The books of a lender that has begun are not taken back.
+OPEN_PAST = """
+WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(7301001))
+UPDATE business_day SET business_date = $1, opened_at = clock_timestamp() FROM alone
+ WHERE NOT EXISTS (SELECT FROM clients) AND NOT EXISTS (SELECT FROM ledger_entries)
+   AND NOT EXISTS (SELECT FROM day_closes)
+RETURNING true
+"""
+
+
+class BooksInUse(DomainError):
+    """There are clients, or days that are closed."""
+
+    code = "books_in_use"
+    status = 409
+    message = (
+        "This database has clients or closed days, and a history can only be told from the beginning: nothing was "
+        "changed. `make reset` followed by `make up` gives an empty one (and deletes what is there); POSTGRES_DB names "
+        "another database, prepared with `sofipo init`."
+    )
 
 
 def alembic_configuration() -> Config:
@@ -69,6 +91,13 @@ async def open_business_day(settings: Settings) -> date:
         await owner.execute(MOVE_TO_TODAY, business_date(utc_now(), settings.zone))
         today: date = await owner.fetchval("SELECT business_date FROM business_day")
     return today
+
+
+async def open_past(settings: Settings, day: date) -> None:
+    """Let empty books begin on an earlier day; as the owner of the schema. Raises `BooksInUse`."""
+    async with _as_owner(settings) as owner:
+        if not await owner.fetchval(OPEN_PAST, day):
+            raise BooksInUse
 
 
 async def create_development_user(settings: Settings) -> bool:

@@ -189,6 +189,6 @@ async def parked(setup: Setup) -> Verdict:
     if count:
         return wrong(
             f"Messages are parked in {PARKED_QUEUE} and missing in CouchDB: {count}.",
-            "See `sofipo outbox status`; after mending the cause `sofipo outbox replay-parked`.",
+            "See `sofipo outbox parked`; after mending the cause `sofipo outbox replay --all`.",
         )
     return ok("No message is parked.")

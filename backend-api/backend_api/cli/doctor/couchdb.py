@@ -63,6 +63,22 @@ async def server(setup: Setup) -> Verdict:
     return ok(f"CouchDB answers at {where} and knows the consumer.")
 
 
+async def auditor(setup: Setup) -> Verdict:
+    """The API's account may read the events. One try only, as above."""
+    settings = setup.settings
+    async with web(
+        _address(setup), settings.couchdb_auditor_user, settings.couchdb_auditor_password.get_secret_value()
+    ) as client:
+        answer = await client.get(f"/{DATABASE}/_all_docs", params={"limit": "1"})
+    if answer.status_code in (401, 403):
+        return wrong(
+            "CouchDB refuses the auditor's user or password: neither histories nor `sofipo verify` can be had.",
+            f"Set COUCHDB_AUDITOR_USER and COUCHDB_AUDITOR_PASSWORD for all services, and run {INIT}.",
+        )
+    answer.raise_for_status()
+    return ok("The auditor may read the events.")
+
+
 async def version(setup: Setup) -> Verdict:
     """The server is new enough; the stand-in of `make up` is for development."""
     async with _client(setup) as client:

@@ -64,6 +64,7 @@ CHECKS = (
     Check("couchdb version", couchdb.version, ("couchdb",)),
     Check("couchdb clock", couchdb.clock, ("couchdb",)),
     Check("couchdb members", couchdb.members, ("couchdb",)),
+    Check("couchdb auditor", couchdb.auditor, ("couchdb", "couchdb members")),
     Check("immutability", couchdb.immutability, ("couchdb",)),
     Check("api", api.readiness),
     Check("gateway", gateway.sandbox),

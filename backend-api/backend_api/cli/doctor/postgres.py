@@ -311,7 +311,7 @@ async def outbox(setup: Setup) -> Verdict:
     if status.parked:
         return wrong(
             f"Events are parked in the outbox, the first since {status.parked[0].since:%Y-%m-%d %H:%M}Z.",
-            "See `sofipo outbox status`; after mending the cause `sofipo outbox replay-parked`.",
+            "See `sofipo outbox parked`; after mending the cause `sofipo outbox replay --all`.",
         )
     if (status.oldest_seconds or 0.0) > OUTBOX_LATE_SECONDS:
         return wrong(
