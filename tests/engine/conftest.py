@@ -8,7 +8,7 @@ import pytest
 from backend_api.db.pools import Connection
 from backend_api.settings import Environment, Settings
 
-from tests.engine.lender import Lender
+from tests.engine.lender import STORY, Lender
 from tests.support.postgres import connect_as_owner
 from tests.support.processes import run_command
 from tests.support.service import client_of, running, sign_in
@@ -67,4 +67,12 @@ async def lender(server: Connection, pattern: str) -> AsyncIterator[Lender]:
 async def new_lender(server: Connection, pattern: str) -> AsyncIterator[Lender]:
     """One without any loans, for tests that look at sums over all of them."""
     async with lending(server, pattern) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def told(server: Connection, pattern: str) -> AsyncIterator[Lender]:
+    """An invented lender with a history; only read."""
+    async with lending(server, pattern) as opened:
+        await opened.tell(STORY)
         yield opened

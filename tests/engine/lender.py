@@ -7,7 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+from backend_api.cli import initialise
 from backend_api.db.pools import Connection
+from backend_api.demo.lender import live
+from backend_api.demo.story import CAST, SMALLEST_MONTHS, Story
 from backend_api.http.resources import Resources
 from backend_api.portfolio import end_of_day
 from backend_api.portfolio.end_of_day import Outcome
@@ -15,6 +18,9 @@ from backend_api.portfolio.end_of_day import Outcome
 from tests.support.builders import LOANS, PAYMENTS, Json, get, new_loan, pay
 from tests.support.postgres import set_business_date
 from tests.support.replays import replayed
+
+STORY = Story(clients=len(CAST), months=SMALLEST_MONTHS, seed=7, until=date(2026, 6, 30))
+"""The smallest one in which everything happens, up to a day that is the same whenever the tests run."""
 
 BOOKS = """
 SELECT (SELECT coalesce(sum(amount), 0) FROM postings) AS postings,
@@ -94,6 +100,13 @@ class Lender:
             "SELECT event_type FROM events WHERE aggregate_id = $1 ORDER BY sequence", UUID(loan["client_id"])
         )
         return [row["event_type"] for row in rows]
+
+    async def tell(self, story: Story) -> None:
+        """Live an invented lender's history on books that are empty."""
+        async with end_of_day.turn(self.resources) as turn:
+            await initialise.open_past(self.resources.settings, story.first)
+            await live(self.resources, turn, story, lambda *_: None)
+        await self.pass_days(0)
 
     async def check_books(self) -> None:
         """Postings sum to zero, entries balance, the ledger holds the loans' principal, and each loan is its replay."""

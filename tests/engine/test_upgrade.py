@@ -97,7 +97,7 @@ class Before:
         now = utc_now()
         client, loan = uuid7(now), uuid7(now)
         sequence, left = 2, Decimal(amount)
-        paid = []
+        paid: list[UUID] = []
         async with self.owner.transaction():
             rfc = f"XAXX{len(self.loans):06}HN1"
             await self.owner.execute(CLIENT, client, f"{token_hex(6)}@example.com", rfc, 50, token_bytes(32))

@@ -15,6 +15,7 @@ from backend_api.db.pools import connect
 from backend_api.domain.approvals import LIFE
 from backend_api.http import idempotency
 from backend_api.http.resources import Resources
+from backend_api.imports.queries import IMPORT_LOCK
 from backend_api.portfolio import end_of_day
 from backend_api.portfolio.queries import END_OF_DAY_LOCK
 from backend_api.relay.queries import LEADER_LOCK
@@ -90,7 +91,7 @@ def test_what_is_no_time_of_day_is_refused(setting: str) -> None:
 
 
 def test_no_two_locks_have_the_same_number() -> None:
-    numbers = [BUSINESS_DAY_LOCK, LEADER_LOCK, END_OF_DAY_LOCK, HOUSEKEEPING_LOCK]
+    numbers = [BUSINESS_DAY_LOCK, LEADER_LOCK, END_OF_DAY_LOCK, HOUSEKEEPING_LOCK, IMPORT_LOCK]
     assert len(set(numbers)) == len(numbers)
 
 

@@ -88,17 +88,29 @@ async def run(resources: Resources, through: date, progress: Progress) -> Outcom
 
     Raises `EndOfDayRunning`, `DayNotOpen`.
     """
-    outcome = Outcome()
+    async with turn(resources) as connection:
+        return await close(resources, connection, through, progress)
+
+
+@asynccontextmanager
+async def turn(resources: Resources) -> AsyncIterator[Connection]:
+    """The connection of the one process that may close days now. Raises `EndOfDayRunning`."""
     async with _connected(resources) as connection:
         if not await queries.take_turn(connection):
             raise EndOfDayRunning
-        first, today = await queries.first_open_day(connection)
-        if first > today:
-            raise DayNotOpen
-        if first > through:
-            await _try_failed_again(resources, connection, first - timedelta(days=1), outcome, progress)
-        for number in range((through - first).days + 1):
-            await _close(resources, connection, first + timedelta(days=number), outcome, progress)
+        yield connection
+
+
+async def close(resources: Resources, connection: Connection, through: date, progress: Progress) -> Outcome:
+    """What `run` does, for who has the turn. Raises `DayNotOpen`."""
+    outcome = Outcome()
+    first, today = await queries.first_open_day(connection)
+    if first > today:
+        raise DayNotOpen
+    if first > through:
+        await _try_failed_again(resources, connection, first - timedelta(days=1), outcome, progress)
+    for number in range((through - first).days + 1):
+        await _close(resources, connection, first + timedelta(days=number), outcome, progress)
     return outcome
 
 

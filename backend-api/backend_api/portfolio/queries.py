@@ -1,19 +1,23 @@
 """Every statement about the portfolio, one function per question."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend_api.approvals import queries as approval_queries
 from backend_api.db.pools import Connection
-from backend_api.domain.states import OWING
+from backend_api.domain.approvals import ApprovalStatus
+from backend_api.domain.ledger import BANK
+from backend_api.domain.money import ZERO
+from backend_api.domain.states import OWING, LoanStatus
 from backend_api.http.pagination import Paging
-from backend_api.models import day_closes, loans
+from backend_api.models import approvals, daily_totals, day_closes, ledger_entries, loans, postings
 
 LONG_SECONDS = 600.0
 """For statements over a whole day or portfolio, which no request waits for."""
@@ -203,3 +207,93 @@ async def aging_page(connection: AsyncConnection, paging: Paging, conditions: Se
     """One page of owed loans."""
     rows: Sequence[Any] = (await connection.execute(paging.apply(select(loans).where(*conditions)))).all()
     return rows
+
+
+# The dashboard.
+
+
+async def last_closed_day(connection: AsyncConnection) -> date | None:
+    """The last day that is closed."""
+    day: date | None = (await connection.execute(select(func.max(day_closes.c.business_date)))).scalar_one()
+    return day
+
+
+async def trend(connection: AsyncConnection, last: date, days: int, most: int) -> Sequence[Any]:
+    """The portfolio at the end of closed days up to `last`, over so many days: evenly, `most` of them or a few less."""
+    total, day = day_closes.c.totals["total"], day_closes.c.business_date
+    first_day = (await connection.execute(select(func.min(day)).where(day > last - timedelta(days=days)))).scalar_one()
+    step = -(-((last - first_day).days + 1) // most)
+    statement = (
+        select(
+            day,
+            total["loans"].as_integer().label("loans"),
+            total["balance"].as_string().label("balance"),
+            total["stages"]["3"]["balance"].as_string().label("non_performing"),
+            total["provisions"].as_string().label("provisions"),
+        )
+        .where(day >= first_day, (last - day) % step == 0)
+        .order_by(day)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def bank_flow(connection: AsyncConnection, first: date, closed_through: date | None) -> Sequence[Any]:
+    """Debit and credit of the bank account from a day on: of closed days their totals, then what was posted since."""
+    totals = (
+        select(
+            daily_totals.c.posted_on,
+            func.sum(daily_totals.c.debit).label("debit"),
+            func.sum(daily_totals.c.credit).label("credit"),
+        )
+        .where(daily_totals.c.posted_on >= first, daily_totals.c.account == BANK.code)
+        .group_by(daily_totals.c.posted_on)
+    )
+    amount = postings.c.amount
+    since = (
+        select(
+            ledger_entries.c.posted_on,
+            func.sum(case((amount > 0, amount), else_=ZERO)).label("debit"),
+            func.sum(case((amount < 0, -amount), else_=ZERO)).label("credit"),
+        )
+        .join(postings, postings.c.entry_id == ledger_entries.c.id)
+        .where(ledger_entries.c.posted_on >= first, postings.c.account == BANK.code)
+        .group_by(ledger_entries.c.posted_on)
+    )
+    if closed_through is not None:
+        since = since.where(ledger_entries.c.posted_on > closed_through)
+    return (await connection.execute(totals.union_all(since))).all()
+
+
+async def late(
+    connection: AsyncConnection, as_of: date, ages: Sequence[tuple[int, int | None]]
+) -> list[tuple[int, Decimal]]:
+    """For each span of days past due at the end of a day: how many owed loans were so late, and their principal."""
+    of_ages = [and_(*late_between(as_of, fewest, most)) for fewest, most in ages]
+    counts = [func.count().filter(of_age) for of_age in of_ages]
+    sums = [func.coalesce(func.sum(loans.c.current_balance).filter(of_age), ZERO) for of_age in of_ages]
+    row: Any = (await connection.execute(select(*counts, *sums).where(loans.c.status.in_(OWED)))).one()
+    return list(zip(row[: len(ages)], row[len(ages) :], strict=True))
+
+
+async def due_on(connection: AsyncConnection, day: date, limit: int) -> tuple[int, Sequence[Any]]:
+    """How many owed loans have their oldest unpaid installment due on a day, and the first of them."""
+    due = (loans.c.next_due_on == day) & loans.c.status.in_(OWED)
+    columns = (loans.c[name] for name in ("id", "folio", "client_id", "terms", "disbursed_on", "account"))
+    count = (await connection.execute(select(func.count()).select_from(loans).where(due))).scalar_one()
+    return count, (await connection.execute(select(*columns).where(due).order_by(loans.c.id).limit(limit))).all()
+
+
+async def pending(connection: AsyncConnection) -> Any:
+    """How many loans wait to be disbursed, and their amounts."""
+    return await _waiting(connection, loans.c.amount, loans.c.status == LoanStatus.PENDING.value)
+
+
+async def approvals_waiting(connection: AsyncConnection, at: datetime) -> Any:
+    """How many approvals wait for a second person, and what they are about."""
+    waiting = approval_queries.with_status(ApprovalStatus.PENDING, at)
+    return await _waiting(connection, approvals.c.amount, waiting)
+
+
+async def _waiting(connection: AsyncConnection, amount: Any, condition: Any) -> Any:
+    statement = select(func.count().label("count"), func.coalesce(func.sum(amount), ZERO).label("amount"))
+    return (await connection.execute(statement.where(condition))).one()

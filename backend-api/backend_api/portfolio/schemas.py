@@ -48,6 +48,41 @@ AGED_LOAN_EXAMPLE: dict[str, Any] = {
     "days_past_due": 35,
     "bucket": "31-89",
 }
+DASHBOARD_EXAMPLE: dict[str, Any] = {
+    "on": "2026-03-03",
+    "closed_through": "2026-03-02",
+    "trend": [
+        {
+            "on": "2026-03-02",
+            "loans": 1,
+            "balance": "48095.21",
+            "non_performing": "0.00",
+            "provisions": "1923.81",
+            "imor": "0.00",
+        }
+    ],
+    "flow": [{"on": "2026-03-03", "received": "2500.00", "paid_out": "0.00"}],
+    "late": [
+        {"days_from": 0, "days_to": 0, "loans": 0, "principal": "0.00"},
+        {"days_from": 1, "days_to": 30, "loans": 1, "principal": "47500.00"},
+        {"days_from": 31, "days_to": 89, "loans": 0, "principal": "0.00"},
+        {"days_from": 90, "days_to": None, "loans": 0, "principal": "0.00"},
+    ],
+    "due_today": {
+        "count": 1,
+        "amount": "2395.16",
+        "loans": [
+            {
+                "id": examples.LOAN_ID,
+                "folio": examples.FOLIO,
+                "client_id": examples.CLIENT_ID,
+                "amount": "2395.16",
+            }
+        ],
+    },
+    "loans_pending": {"count": 0, "amount": "0.00"},
+    "approvals": {"count": 1, "amount": "47500.00"},
+}
 
 
 class ShareOut(BaseModel):
@@ -105,6 +140,73 @@ class AgedLoanOut(BaseModel):
     next_due_on: date | None
     days_past_due: int
     bucket: AgeBucket
+
+
+class DayOut(BaseModel):
+    """The portfolio at the end of a closed day, see `PortfolioSummary`."""
+
+    on: date
+    loans: int
+    balance: MoneyOut
+    non_performing: MoneyOut = Field(description="Balance of stage 3.")
+    provisions: MoneyOut
+    imor: str | None
+
+
+class FlowOut(BaseModel):
+    """What the bank account took in and gave out on a day."""
+
+    on: date
+    received: MoneyOut = Field(description="Payments, recoveries, commissions: the debit of the account.")
+    paid_out: MoneyOut = Field(description="Disbursements, and payments that were taken back: its credit.")
+
+
+class LateOut(BaseModel):
+    """Owed loans by days past due at the end of the last business date, as `GET /portfolio/aging` lists them."""
+
+    days_from: int
+    days_to: int | None
+    loans: int
+    principal: MoneyOut
+
+
+class DueLoanOut(BaseModel):
+    """A loan of which an installment is due today, and what can be demanded."""
+
+    id: UUID
+    folio: int
+    client_id: UUID
+    amount: MoneyOut
+
+
+class DueOut(BaseModel):
+    """Loans whose oldest unpaid installment is due today: how many, and the first hundred, the largest amount first."""
+
+    count: int
+    amount: MoneyOut = Field(description="Of the loans that are named.")
+    loans: list[DueLoanOut]
+
+
+class WaitingOut(BaseModel):
+    """How many wait, and for how much money."""
+
+    count: int
+    amount: MoneyOut
+
+
+class DashboardOut(BaseModel):
+    """Where the lender stands."""
+
+    model_config = ConfigDict(title="Dashboard", json_schema_extra={"examples": [DASHBOARD_EXAMPLE]})
+
+    on: date = Field(description="The business date.")
+    closed_through: date | None = Field(description="The last day that is closed.")
+    trend: list[DayOut] = Field(description="Closed days of the last eighteen months, evenly: at most 140 of them.")
+    flow: list[FlowOut] = Field(description="The last thirty days and today, which is not over.")
+    late: list[LateOut]
+    due_today: DueOut
+    loans_pending: WaitingOut
+    approvals: WaitingOut
 
 
 def summary_out(on: date, totals: dict[str, Any]) -> SummaryOut:
