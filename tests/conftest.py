@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvloop
+from backend_api.audit.archive import open_archive
 from backend_api.auth.permissions import Role
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
@@ -14,6 +15,7 @@ from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
 from hypothesis import is_hypothesis_test
 
+from tests.support.event_database import EventDatabase, event_database
 from tests.support.postgres import connect_as_app, connect_as_owner, fresh_database
 from tests.support.service import client_of, running, sign_in, signed_in_as
 
@@ -21,7 +23,7 @@ HERE = Path(__file__).parent
 NOT_FOLLOWED = (
     *("browser", "chaos", "fuzz"),
     *("api/test_authorization_matrix.py", "api/test_hostile_values.py", "api/test_stuffing.py"),
-    *("engine/test_end_of_day_crashes.py", "engine/test_races.py"),
+    *("engine/test_end_of_day_crashes.py", "engine/test_import_crashes.py", "engine/test_races.py"),
 )
 """Tests that look at programs from outside, or do the same very often. Following every line doubles what they take (the
 longest: 10 s without, 29 s with); the coverage that is asked for comes from the others."""
@@ -117,3 +119,13 @@ async def app_role(settings: Settings) -> AsyncIterator[Connection]:
     connection = await connect_as_app(settings)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def couch(app: FastAPI, settings: Settings) -> AsyncIterator[EventDatabase]:
+    """An event database of this test's own, which the application reads."""
+    usual = app.state.archive
+    async with event_database(settings) as couch, open_archive(settings, couch.name) as opened:
+        app.state.archive = opened
+        yield couch
+        app.state.archive = usual

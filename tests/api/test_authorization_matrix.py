@@ -44,7 +44,12 @@ NEEDED: dict[str, str] = {
     **dict.fromkeys(["grantApproval", "refuseApproval"], "approvals:decide"),
     **dict.fromkeys(["listProducts", "getProduct", "getProductVersion"], "products:read"),
     **dict.fromkeys(["createProduct", "replaceProduct", "retireProduct"], "products:write"),
-    **dict.fromkeys(["getPortfolioSummary", "listAgedLoans"], "portfolio:read"),
+    **dict.fromkeys(["importClients", "cancelImport"], "imports:write"),
+    **dict.fromkeys(["listImports", "getImport", "listImportErrors", "downloadImportResult"], "imports:read"),
+    "exportClients": "clients:read",
+    "exportLoans": "loans:read",
+    "exportPayments": "payments:read",
+    **dict.fromkeys(["getDashboard", "getPortfolioSummary", "listAgedLoans"], "portfolio:read"),
     **dict.fromkeys(["getTrialBalance", "listLedgerEntries", "listLedgerPeriods"], "ledger:read"),
     "closeLedgerPeriod": "ledger:close",
     **dict.fromkeys(["listUsers", "getUser"], "users:read"),
@@ -52,6 +57,7 @@ NEEDED: dict[str, str] = {
     **dict.fromkeys(["listApiKeys", "getApiKey"], "api_keys:read"),
     **dict.fromkeys(["createApiKey", "revokeApiKey", "rotateApiKey"], "api_keys:write"),
     **dict.fromkeys(["listDecoys", "getDecoy", "listRecordReaders"], "audit:read"),
+    **dict.fromkeys(["listClientEvents", "listLoanEvents"], "audit:read"),
     **dict.fromkeys(["moListCustomers", "moGetBalance"], "clients:read"),
     **dict.fromkeys(["moListLoans", "moGetLoan", "moListCustomerLoans"], "loans:read"),
     **dict.fromkeys(["moListUsers", "moGetUser"], "users:read"),
@@ -66,7 +72,7 @@ NEEDED: dict[str, str] = {
 }
 OWN = {"clients:read", "loans:read", "payments:read"}
 OFFICE = OWN | {"clients:write", "loans:write", "payments:write", "approvals:read", "approvals:decide", "products:read",
-                "portfolio:read", "ledger:read"}  # fmt: skip
+                "imports:read", "imports:write", "portfolio:read", "ledger:read"}  # fmt: skip
 MAY: dict[str, set[str]] = {
     "admin": OFFICE
     | {"products:write", "ledger:close", "users:read", "users:write", "api_keys:read", "api_keys:write", "audit:read"},
@@ -75,6 +81,7 @@ MAY: dict[str, set[str]] = {
         *OWN,
         "approvals:read",
         "products:read",
+        "imports:read",
         "portfolio:read",
         "ledger:read",
         "users:read",
@@ -83,7 +90,7 @@ MAY: dict[str, set[str]] = {
     },
     "client": OWN | {"own:account"},
 }
-NOT_FOR_KEYS = {"users:write", "api_keys:write", "own:account"}
+NOT_FOR_KEYS = {"users:write", "api_keys:write", "events:replay", "own:account"}
 LOOKUP = "getClient"
 """Answers nobody too, if they know an RFC."""
 SIGNS_OUT = {"signOut", "endAllSessions"}

@@ -85,6 +85,7 @@ async def test_the_cursor_and_the_key_of_somebody_else_are_unknown(
         ("GET", "/api/v1/approvals", None),
         ("GET", "/api/v1/approvals/{loan}", None),
         ("GET", "/api/v1/loan-products", None),
+        ("GET", "/api/v1/portfolio/dashboard", None),
         ("GET", "/api/v1/portfolio/summary", None),
         ("GET", "/api/v1/portfolio/aging", None),
         ("GET", "/api/v1/ledger/entries", None),

@@ -20,11 +20,14 @@ from backend_api.auth.defence import SignInDelayed
 from backend_api.auth.permissions import Role
 from backend_api.auth.service import IDLE
 from backend_api.clients.statement.spanish import amount
-from backend_api.customer_space.pages import chart, door, words
+from backend_api.customer_space.pages import words as sentences
 from backend_api.customer_space.pages.endpoints import routes
+from backend_api.customer_space.pages.space import SPACE as OURS
+from backend_api.customer_space.pages.words import WORDS
 from backend_api.db.pools import Connection
 from backend_api.domain.errors import DomainError
 from backend_api.loans.views import Course
+from backend_api.pages import chart
 from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -38,7 +41,7 @@ from tests.support.waiting import eventually
 
 PASSWORD = "tres tristes tigres"
 HEAVIEST = 200_000
-ACCESS, REFRESH, VISIT = door.ACCESS, door.REFRESH, door.VISIT
+ACCESS, REFRESH, VISIT = OURS.access, OURS.refresh, OURS.visit
 OF_EVERYBODY = {"pageSignIn", "pageSignInSend", "pageInvitation", "pageInvitationSend", "pageUnknown"}
 PAGES = [
     (route.path.replace(":path", ""), method, route.operation_id not in OF_EVERYBODY)
@@ -213,7 +216,7 @@ async def test_a_wrong_password_is_told_in_words(space: Space) -> None:
             answer = await visitor.sign_in(username, "incorrecta")
             page = Page(answer)
             assert (page.status, page.heading) == (422, "Entrar")
-            assert words.of_code("sign_in_refused") in page.text
+            assert WORDS.of_code("sign_in_refused") in page.text
             assert "<script>alert" not in answer.text
             assert not cookies_of(answer).keys() & {ACCESS, REFRESH}
 
@@ -222,7 +225,7 @@ async def test_the_office_has_no_way_in_and_no_session_left(app: FastAPI, visito
     username = f"officer-{token_hex(4)}"
     await create_user(app.state.resources, username, PASSWORD, Role.OFFICER)
     answer = await visitor.sign_in(username, PASSWORD)
-    assert (answer.status_code, words.of_code("not_for_staff") in Page(answer).text) == (403, True)
+    assert (answer.status_code, WORDS.of_code("not_for_staff") in Page(answer).text) == (403, True)
     assert not cookies_of(answer).keys() & {ACCESS, REFRESH}
     ended = await owner.fetch(
         "SELECT ended_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = $1", username
@@ -232,7 +235,7 @@ async def test_the_office_has_no_way_in_and_no_session_left(app: FastAPI, visito
 
 async def test_a_token_of_the_office_in_the_cookie_opens_nothing(admin: dict[str, str], visitor: Visitor) -> None:
     visitor.client.cookies.set(ACCESS, admin["Authorization"].removeprefix("Bearer "))
-    assert words.of_status(403) in (await visitor.get(SPACE, 403)).text
+    assert WORDS.of_status(403) in (await visitor.get(SPACE, 403)).text
 
 
 async def test_an_invitation_becomes_a_password(app: FastAPI, api: httpx2.AsyncClient, visitor: Visitor) -> None:
@@ -252,11 +255,11 @@ async def test_an_invitation_becomes_a_password(app: FastAPI, api: httpx2.AsyncC
         (await choose("otro-codigo", PASSWORD, PASSWORD), "reset_refused"),
         (await choose("con espacio", PASSWORD, PASSWORD), "reset_refused"),
     ):
-        assert (refused.status_code, words.of_code(code_of_refusal) in Page(refused).text) == (422, True)
+        assert (refused.status_code, WORDS.of_code(code_of_refusal) in Page(refused).text) == (422, True)
     assert location(await choose(code, PASSWORD, PASSWORD)) == f"{SPACE}/entrar?aviso=contrasena"
     assert location(await visitor.sign_in(username, PASSWORD)) == SPACE
     used = await client_of_code(app, username, code)
-    assert words.of_code("reset_refused") in Page(used).text
+    assert WORDS.of_code("reset_refused") in Page(used).text
 
 
 async def client_of_code(app: FastAPI, username: str, code: str) -> httpx2.Response:
@@ -331,7 +334,7 @@ async def test_a_form_without_its_token_is_refused(path: str, space: Space) -> N
     await space.visitor.get(f"{SPACE}/invitacion")
     for fields in ({"x": ""}, {"csrf": ""}, {"csrf": "x"}, {"csrf": "é"}):
         answer = await space.visitor.post(address, fields)
-        assert (answer.status_code, words.of_code("form_refused") in Page(answer).text) == (403, True)
+        assert (answer.status_code, WORDS.of_code("form_refused") in Page(answer).text) == (403, True)
     assert (await get_cart(space))["items"] == []
 
 
@@ -412,7 +415,7 @@ async def test_every_page_is_light_holds_no_script_and_is_kept_by_nobody(
 async def test_an_unknown_asset_is_not_there(anonymous: httpx2.AsyncClient, visitor: Visitor) -> None:
     style = (await visitor.get(f"{SPACE}/entrar")).all("link")[-1]["href"]
     assert (await anonymous.get(style)).headers["content-type"].startswith("text/css")
-    assert (await anonymous.get(style.replace("espacio.css", "README.md"))).status_code == 404
+    assert (await anonymous.get(style.replace("sofipo.css", "README.md"))).status_code == 404
 
 
 async def test_debts_are_told_loan_by_loan(space: Space) -> None:
@@ -475,8 +478,8 @@ async def test_movements_hold_payments_and_lead_to_the_statement(space: Space) -
     ],
 )
 async def test_a_period_that_is_none_is_told_in_words(query: str, code: str, space: Space) -> None:
-    assert words.of_code(code) in (await space.visitor.get(f"{SPACE}/movimientos?{query}", 422)).text
-    assert words.of_code(code) in (await space.visitor.get(f"{SPACE}/movimientos/estado-de-cuenta?{query}", 422)).text
+    assert WORDS.of_code(code) in (await space.visitor.get(f"{SPACE}/movimientos?{query}", 422)).text
+    assert WORDS.of_code(code) in (await space.visitor.get(f"{SPACE}/movimientos/estado-de-cuenta?{query}", 422)).text
 
 
 async def test_what_is_theirs_is_unknown(space: Space, other: Space, anonymous: httpx2.AsyncClient) -> None:
@@ -501,7 +504,7 @@ def without_reference(page: Page) -> str:
 async def test_the_loan_of_somebody_else_does_not_get_into_the_cart(space: Space, other: Space) -> None:
     for fields in ({"pagos": "1"}, {"importe": "10.00"}):
         answer = await space.visitor.send(f"{SPACE}/carrito/agregar", SPACE, credito=other.loan["id"], **fields)
-        assert (answer.status_code, words.of_code("installment_not_owed") in Page(answer).text) == (409, True)
+        assert (answer.status_code, WORDS.of_code("installment_not_owed") in Page(answer).text) == (409, True)
     assert (await get_cart(space))["items"] == []
 
 
@@ -518,7 +521,7 @@ async def test_the_cart_holds_what_was_chosen(space: Space) -> None:
     answer = await space.visitor.send(f"{SPACE}/carrito/quitar", SPACE, credito=space.loan["id"])
     assert location(answer) == f"{SPACE}/carrito?aviso=quitado"
     gone = await space.visitor.send(f"{SPACE}/carrito/quitar", SPACE, credito=space.loan["id"])
-    assert words.of_code("not_in_cart") in Page(gone).text
+    assert WORDS.of_code("not_in_cart") in Page(gone).text
     await add(space)
     assert location(await space.visitor.send(f"{SPACE}/carrito/vaciar", SPACE)) == f"{SPACE}/carrito?aviso=vaciado"
     assert "Su carrito está vacío" in (await space.visitor.get(f"{SPACE}/carrito")).text
@@ -553,7 +556,7 @@ async def test_what_cannot_be_paid_is_told_on_the_page_it_came_from(
 ) -> None:
     page = Page(await add(space, **fields))
     assert page.heading == "Mis deudas"
-    assert words.of_code(code) in page.text
+    assert WORDS.of_code(code) in page.text
     typed = [field.get("value") for field in page.all("input") if field.get("name") == "importe"]
     assert typed == [fields.get("importe")]
 
@@ -609,7 +612,7 @@ async def test_money_that_is_given_back_is_explained(space: Space, anonymous: ht
     order = ordered(location(await confirm(space)))
     assert (await told(anonymous, notice_of(order, code="T-1", amount="1.00")))["outcome"] == "refund"
     page = await space.visitor.get(f"{SPACE}/pagar/{order['id']}")
-    assert words.GIVEN_BACK["amount_differs"] in page.text
+    assert sentences.GIVEN_BACK["amount_differs"] in page.text
 
 
 async def test_a_double_click_and_the_back_button_pay_once(space: Space, anonymous: httpx2.AsyncClient) -> None:
@@ -662,7 +665,7 @@ async def test_a_cart_that_expired_says_so(space: Space, owner: Connection) -> N
         "UPDATE carts SET expires_at = now() - interval '1 s' WHERE number = $1", int(fields["carrito"])
     )
     shown = Page(await space.visitor.post(f"{SPACE}/pagar", fields))
-    assert (shown.status, words.of_code("cart_gone") in shown.text) == (409, True)
+    assert (shown.status, WORDS.of_code("cart_gone") in shown.text) == (409, True)
 
 
 async def test_a_payment_is_taken_back_after_a_question(space: Space, anonymous: httpx2.AsyncClient) -> None:
@@ -678,7 +681,7 @@ async def test_a_payment_is_taken_back_after_a_question(space: Space, anonymous:
     assert Decimal((await get_debts(space))["payoff"]) > Decimal(debt)
     assert location(await space.visitor.client.get(f"{payment}/anular", headers=OPENED)) == payment
     again = await space.visitor.send(f"{payment}/anular", SPACE)
-    assert (again.status_code, words.of_code("payment_already_reversed") in Page(again).text) == (409, True)
+    assert (again.status_code, WORDS.of_code("payment_already_reversed") in Page(again).text) == (409, True)
 
 
 async def test_after_the_window_staff_is_asked(space: Space, anonymous: httpx2.AsyncClient, owner: Connection) -> None:
@@ -694,7 +697,7 @@ async def test_after_the_window_staff_is_asked(space: Space, anonymous: httpx2.A
     assert "Aplicado" in page.text
     assert not any(link.get("id") == "anular" for link in page.all("a"))
     again = await space.visitor.send(f"{payment}/anular", SPACE)
-    assert words.of_code("approval_pending") in Page(again).text
+    assert WORDS.of_code("approval_pending") in Page(again).text
 
 
 async def test_what_was_paid_elsewhere_has_a_receipt_and_no_way_back(space: Space) -> None:
@@ -702,7 +705,7 @@ async def test_what_was_paid_elsewhere_has_a_receipt_and_no_way_back(space: Spac
     assert "$500.00" in page.text
     assert not any(link.get("id") == "anular" for link in page.all("a"))
     answer = await space.visitor.send(f"{SPACE}/pagos/{space.payment_id}/anular", SPACE)
-    assert words.of_code("not_own_payment") in Page(answer).text
+    assert WORDS.of_code("not_own_payment") in Page(answer).text
 
 
 # Words and pictures
@@ -747,6 +750,6 @@ def test_a_refusal_that_nobody_foresaw_has_words_too() -> None:
     class Unforeseen(DomainError):
         code = "unforeseen"
 
-    assert words.of_refusal(Unforeseen()) == words.of_status(418)
-    assert "15 minutos" in words.of_refusal(SignInDelayed(900))
-    assert "un segundo" in words.of_refusal(SignInDelayed(1))
+    assert WORDS.of_refusal(Unforeseen()) == WORDS.of_status(418)
+    assert "15 minutos" in WORDS.of_refusal(SignInDelayed(900))
+    assert "un segundo" in WORDS.of_refusal(SignInDelayed(1))

@@ -137,19 +137,20 @@ MONEY_COLUMNS = [
 
 
 @pytest.mark.parametrize(("table", "column"), MONEY_COLUMNS)
-async def test_every_column_of_money_refuses_nan(
-    table: str, column: str, money: dict[str, Any], owner: Connection
-) -> None:
-    """Tried on a copy with the same checks, because the table itself would refuse any change."""
+async def test_every_column_of_money_refuses_nan(table: str, column: str, owner: Connection) -> None:
+    """Tried on a copy with the same checks, whose other columns may be empty: of a row that says nothing else."""
+    optional = ", ".join(f"ALTER {other.name} DROP NOT NULL" for other in metadata.tables[table].columns)
+    row = f"INSERT INTO copy ({column}) VALUES ($1)"
     async with owner.transaction():
         await owner.execute(f"CREATE TEMP TABLE copy (LIKE {table} INCLUDING CONSTRAINTS) ON COMMIT DROP")
-        await owner.execute(f"INSERT INTO copy SELECT * FROM {table} LIMIT 1")
+        await owner.execute(f"ALTER TABLE copy {optional}")
+        await owner.execute(row, Decimal("0.5"))
         with pytest.raises(asyncpg.CheckViolationError):
             async with owner.transaction():
-                await owner.execute(f"UPDATE copy SET {column} = 'NaN'")
+                await owner.execute(row, Decimal("NaN"))
         with pytest.raises((asyncpg.CheckViolationError, asyncpg.NumericValueOutOfRangeError)):
             async with owner.transaction():
-                await owner.execute(f"UPDATE copy SET {column} = -99999999999999")
+                await owner.execute(row, Decimal("-99999999999999"))
 
 
 async def test_control_a_check_with_one_side_lets_nan_pass(owner: Connection) -> None:

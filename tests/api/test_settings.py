@@ -10,6 +10,7 @@ SAFE = {
     "postgres_app_password": "app-role-secret",
     "redis_password": "redis-secret",
     "rabbitmq_default_pass": "rabbit-secret",
+    "couchdb_auditor_password": "auditor-secret",
     "api_secret_key": "k" * 32,
     "allowed_hosts": "api.example.com",
     "trusted_proxies": "10.0.0.0/8",
@@ -45,6 +46,7 @@ def test_production_is_the_default_and_refuses_default_secrets_by_name() -> None
         "POSTGRES_APP_PASSWORD",
         "REDIS_PASSWORD",
         "RABBITMQ_DEFAULT_PASS",
+        "COUCHDB_AUDITOR_PASSWORD",
     ):
         assert name in str(refused.value)
 
@@ -67,6 +69,7 @@ def test_production_with_secrets_of_its_own_starts() -> None:
         ("rabbitmq_default_pass", "password"),
         ("couchdb_password", "password"),
         ("couchdb_consumer_password", "event_consumer"),
+        ("couchdb_auditor_password", "event_auditor"),
         ("api_secret_key", "short"),
         ("api_secret_key", "k" * 31),
         ("api_secret_key", "development-only-secret-of-32-bytes-or-more"),

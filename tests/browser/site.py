@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from secrets import token_hex
 from typing import Any
+from uuid import UUID
 
 import httpx2
 from backend_api.db.pools import Connection
@@ -13,6 +14,8 @@ from tests.support.waiting import eventually
 
 PASSWORD = "tres tristes tigres"
 PRODUCT = "PERSONAL"
+SECOND_PERSON_ABOVE = "100000"
+"""Loans of more than this are activated by two people."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,23 @@ class Site:
         username = f"maria-{token_hex(4)}"
         body = {"username": username, "role": "client", "client_id": client_id or await self._new_client()}
         return username, (await self._post("/api/v1/users", body))["one_time_secret"]
+
+    async def staff(self, role: str) -> str:
+        """Somebody of the house who can sign in; their user name."""
+        username = f"{role}-{token_hex(4)}"
+        secret = (await self._post("/api/v1/users", {"username": username, "role": role}))["one_time_secret"]
+        chosen = {"username": username, "one_time_secret": secret, "new_password": PASSWORD}
+        await self._post("/api/v1/auth/password/reset", chosen)
+        return username
+
+    async def park(self) -> str:
+        """Set the event of a new client aside, as a relay does that cannot encode it; the client's id."""
+        client_id = await self._new_client()
+        await self.owner.execute(
+            "UPDATE outbox SET parked_at = now(), parked_reason = 'The event is too large.' WHERE aggregate_id = $1",
+            UUID(client_id),
+        )
+        return client_id
 
     async def card_payments(self, borrower: Borrower) -> list[dict[str, Any]]:
         """What the borrower paid through the gateway, as the books have it."""

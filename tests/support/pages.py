@@ -1,4 +1,4 @@
-"""A visitor of the customer space: keeps cookies, reads pages, and sends their forms as a browser would."""
+"""A visitor of our pages: keeps cookies, reads pages, and sends their forms as a browser would."""
 
 import re
 from html import unescape
@@ -50,12 +50,26 @@ class Page(HTMLParser):
         """What its forms carry."""
         return next(field["value"] for field in self.all("input") if field.get("name") == "csrf")
 
+    @property
+    def filled(self) -> dict[str, str]:
+        """What the form with a one-time field sends as it stands: hidden fields and what was filled in."""
+        form = self.source[self.source.index('name="una_vez"') :]
+        token = {"csrf": self.token}
+        given = re.findall(
+            r'<input(?=[^>]*name="([^"]+)")(?=[^>]*value="([^"]*)")(?![^>]*type="checkbox")', "<input " + form
+        )
+        chosen = re.findall(
+            r'<select[^>]*name="([^"]+)"[^>]*>(?:(?!</select>).)*?<option value="([^"]*)" selected', form, re.DOTALL
+        )
+        return token | {name: unescape(value) for name, value in [*given, *chosen]}
+
 
 class Visitor:
     """Somebody with a browser."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
+    def __init__(self, client: httpx2.AsyncClient, space: str = SPACE) -> None:
         self.client = client
+        self.space = space
 
     async def get(self, path: str, status: int = 200) -> Page:
         """Open a page."""
@@ -76,7 +90,12 @@ class Visitor:
 
     async def sign_in(self, username: str, password: str, **fields: str) -> httpx2.Response:
         """Fill in the sign-in page."""
-        return await self.send(f"{SPACE}/entrar", f"{SPACE}/entrar", usuario=username, contrasena=password, **fields)
+        entrance = f"{self.space}/entrar"
+        return await self.send(entrance, entrance, usuario=username, contrasena=password, **fields)
+
+    async def fill_in(self, path: str, **fields: str) -> httpx2.Response:
+        """Open the page of a form, fill in these fields, leave the others as they are, and send it."""
+        return await self.post(path, {**(await self.get(path)).filled, **fields})
 
 
 def location(answer: httpx2.Response) -> str:

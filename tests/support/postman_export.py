@@ -196,6 +196,8 @@ def _bearer(variable: str) -> Json:
 
 def _body(document: Json, call: Json, step: Step) -> Json | None:
     """The body of the step, else the example of the document."""
+    if step.text:
+        return {"mode": "raw", "raw": step.text, "options": {"raw": {"language": "text"}}}
     contents: Mapping[str, Json] = call.get("requestBody", {}).get("content", {})
     for media_type, media in contents.items():
         fields = _example(document, media) if step.body is None else step.body

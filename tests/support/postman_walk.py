@@ -21,6 +21,8 @@ class Step:
     by: str | None = "access_token"
     """The variable with the caller's token, or, ending in `_key`, an API key. None: nobody, as also in open calls."""
     body: Mapping[str, Any] | None = None
+    text: str = ""
+    """What is sent instead of a body of fields: a file of plain text."""
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -276,6 +278,7 @@ WALK: tuple[tuple[str, str, tuple[Step, ...]], ...] = (
                 note="409 `day_not_closed` until the first day has ended: the worker closes it.",
             ),
             Step("listAgedLoans"),
+            Step("getDashboard"),
             Step("getTrialBalance"),
             Step("listLedgerEntries", query={"limit": "5"}),
             Step("listLedgerPeriods"),
@@ -481,11 +484,35 @@ WALK: tuple[tuple[str, str, tuple[Step, ...]], ...] = (
         ),
     ),
     (
-        "13 At the end",
+        "13 Files",
+        "Clients of a file, and lists as files. The worker takes the file in: an import may still wait when asked for.",
+        (
+            Step(
+                "importClients",
+                text="external_id,score\nFILE-{{run}},25000.00\n",
+                headers={"Content-Type": "text/plain"},
+                status=(202, 200),
+                note="200 when this very file was sent before.",
+                keeps={"import_id": "id"},
+            ),
+            Step("listImports"),
+            Step("getImport", holds={"id": "{{import_id}}"}),
+            Step("listImportErrors"),
+            Step("downloadImportResult", status=(200, 409), note="409 `import_running` until it has ended."),
+            Step("cancelImport", status=(200, 409), note="409 `import_ended` when the worker was faster."),
+            Step("exportClients", query={"external_id": "FILE-{{run}}"}),
+            Step("exportLoans", query={"client_id": "{{client_id}}"}),
+            Step("exportPayments", query={"client_id": "{{client_id}}"}),
+        ),
+    ),
+    (
+        "14 At the end",
         "What was made for this walk only is closed again.",
         (
             Step("exportPersonalData", holds={"client.id": "{{client_id}}"}),
             Step("listRecordReaders"),
+            Step("listClientEvents"),
+            Step("listLoanEvents"),
             Step("listDecoys"),
             Step("revokeApiKey"),
             Step("disableUser"),

@@ -25,6 +25,8 @@ class Permission(StrEnum):
     APPROVALS_DECIDE = "approvals:decide"
     PRODUCTS_READ = "products:read"
     PRODUCTS_WRITE = "products:write"
+    IMPORTS_READ = "imports:read"
+    IMPORTS_WRITE = "imports:write"
     PORTFOLIO_READ = "portfolio:read"
     LEDGER_READ = "ledger:read"
     LEDGER_CLOSE = "ledger:close"
@@ -33,6 +35,7 @@ class Permission(StrEnum):
     API_KEYS_READ = "api_keys:read"
     API_KEYS_WRITE = "api_keys:write"
     AUDIT_READ = "audit:read"
+    EVENTS_REPLAY = "events:replay"
     OWN_ACCOUNT = "own:account"
 
 
@@ -40,11 +43,18 @@ _OWN = frozenset({Permission.CLIENTS_READ, Permission.LOANS_READ, Permission.PAY
 _OFFICE_READ = _OWN | {
     Permission.APPROVALS_READ,
     Permission.PRODUCTS_READ,
+    Permission.IMPORTS_READ,
     Permission.PORTFOLIO_READ,
     Permission.LEDGER_READ,
 }
 _OFFICE_WRITE = frozenset(
-    {Permission.CLIENTS_WRITE, Permission.LOANS_WRITE, Permission.PAYMENTS_WRITE, Permission.APPROVALS_DECIDE}
+    {
+        Permission.CLIENTS_WRITE,
+        Permission.LOANS_WRITE,
+        Permission.PAYMENTS_WRITE,
+        Permission.APPROVALS_DECIDE,
+        Permission.IMPORTS_WRITE,
+    }
 )
 _SUPERVISION = frozenset({Permission.USERS_READ, Permission.API_KEYS_READ, Permission.AUDIT_READ})
 
@@ -55,7 +65,9 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.CLIENT: _OWN | {Permission.OWN_ACCOUNT},
 }
 
-OF_PEOPLE = frozenset({Permission.USERS_WRITE, Permission.API_KEYS_WRITE, Permission.OWN_ACCOUNT})
+OF_PEOPLE = frozenset(
+    {Permission.USERS_WRITE, Permission.API_KEYS_WRITE, Permission.EVENTS_REPLAY, Permission.OWN_ACCOUNT}
+)
 """What no API key may, whatever its scopes: one that leaked could else make itself a successor, or pay for somebody."""
 
 EVERYTHING = "*"
