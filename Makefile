@@ -35,6 +35,10 @@ status: ## every program with state, pid and address
 doctor: ## what is wrong with the running stack, and what to do about it
 	@$(STACK) sofipo doctor
 
+.PHONY: demo
+demo: ## fill the running stack's empty database with an invented lender: 500 clients, 18 months (ARGS="--clients 50")
+	@$(STACK) sofipo demo $(ARGS)
+
 .PHONY: logs
 logs: ## what the programs said last (ARGS="api -f" follows one)
 	@$(STACK) logs $(ARGS)
@@ -94,7 +98,7 @@ LONG := tests/domain tests/engine tests/api/test_login_defence.py tests/api/test
 .PHONY: test-full
 test-full: ## the long runs: thousands of examples, hundreds of lives, reversals, kills and sign-ins (an hour or two)
 	@export HYPOTHESIS_PROFILE=thorough ENGINE_LIVES=200 ENGINE_REVERSED_PAYMENTS=2000 END_OF_DAY_KILLS=50
-	export LOGIN_TRIES=500 STUFFING_TRIES=10000
+	export LOGIN_TRIES=500 STUFFING_TRIES=10000 IMPORT_KILLS=20 IMPORT_LINES=100000
 	$(MAKE) --no-print-directory test TEST_STACK=$(TEST_STACK)-full \
 	  ARGS="$(or $(ARGS),$(LONG)) --timeout=7200 --durations=20"
 
@@ -160,6 +164,16 @@ lock: ## choose dependency versions anew and write the hashed lock files
 openapi: ## write docs/openapi.json from the code, unless that breaks callers and no decision record says so
 	@tools=$$($(STACK) tools)
 	"$$tools/python" -m tests.support.openapi_export
+
+.PHONY: asyncapi
+asyncapi: ## bring docs/asyncapi.yaml up to date with the golden events
+	@tools=$$($(STACK) tools)
+	"$$tools/python" -m tests.support.asyncapi_export
+
+.PHONY: er
+er: ## draw docs/er-diagram.svg from the models (with Graphviz)
+	@tools=$$($(STACK) tools)
+	"$$tools/python" -m tests.support.er_export
 
 .PHONY: postman
 postman: ## write docs/postman/, the collection for Postman and its environments, from the code

@@ -49,6 +49,7 @@ def configure(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each request, with the ids that it names
 
 
 def formatter() -> structlog.stdlib.ProcessorFormatter:

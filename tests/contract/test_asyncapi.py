@@ -18,7 +18,7 @@ from event_consumer.topology import Topology
 from jsonschema import Draft202012Validator
 
 from tests.contract import test_events
-from tests.support import golden
+from tests.support import asyncapi_export, golden
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +74,28 @@ def test_the_official_parser_accepts_the_document(said: dict[str, Json]) -> None
 @pytest.mark.parametrize("what", BROKEN)
 def test_the_official_parser_refuses_a_broken_document(said: dict[str, Json], what: str) -> None:
     assert said[what]["complaints"]
+
+
+def test_the_document_is_up_to_date_and_every_event_is_described() -> None:
+    text = FILE.read_text("utf-8")
+    assert asyncapi_export.up_to_date(text, GOLDEN) == text, "make asyncapi"
+    assert asyncapi_export.UNWRITTEN not in text
+
+
+def test_an_event_that_is_new_gets_a_message_and_one_that_is_gone_loses_it() -> None:
+    sold = {**GOLDEN["loan_updated"], "payload": {"loan_id": str(UUID(int=1)), "price": "10.00", "on": "2026-01-31"}}
+    events = {name: event for name, event in GOLDEN.items() if name != "cart_paid"} | {"loan_sold": sold}
+    text = asyncapi_export.up_to_date(FILE.read_text("utf-8"), events)
+    document = yaml.safe_load(text)
+    assert set(document["components"]["messages"]) == set(events)
+    assert set(document["channels"]["events"]["messages"]) == set(events)
+    message = document["components"]["messages"]["loan_sold"]
+    assert message["summary"] == asyncapi_export.UNWRITTEN
+    assert document["components"]["schemas"]["LoanSold"]["properties"] == {
+        "loan_id": {"$ref": "#/components/schemas/Uuid"},
+        "price": {"$ref": "#/components/schemas/Money"},
+        "on": {"$ref": "#/components/schemas/Day"},
+    }
 
 
 def test_code_golden_files_and_document_know_the_same_events() -> None:

@@ -17,6 +17,7 @@ from backend_api.customer_space import events as customer_events
 from backend_api.decoys import events as decoy_events
 from backend_api.domain.account import Split
 from backend_api.domain.states import ClientStatus, LoanStatus
+from backend_api.imports import events as import_events
 from backend_api.ledger import events as ledger_events
 from backend_api.loans import events as loan_events
 from backend_api.outbox import envelope
@@ -144,6 +145,11 @@ def _day_closed(payload: Payload, entity: UUID) -> Fact:
     return portfolio_events.day_closed(entity, date.fromisoformat(payload["business_date"]), totals)
 
 
+def _import_requested(payload: Payload, entity: UUID) -> Fact:
+    values = {**payload, "file_bytes": payload["bytes"], "file_digest": bytes.fromhex(payload["sha256"])}
+    return import_events.import_requested(entity, values)
+
+
 def _period_closed(payload: Payload, entity: UUID) -> Fact:
     return ledger_events.period_closed(entity, payload["period"], date.fromisoformat(payload["ends_on"]))
 
@@ -210,6 +216,8 @@ FACTS: dict[str, Callable[[Payload, UUID], Fact]] = {
     "installment_overdue": _installment_overdue,
     "day_closed": _day_closed,
     "period_closed": _period_closed,
+    "import_requested": _import_requested,
+    "import_completed": lambda payload, entity: import_events.import_completed(entity, payload),
     "loan_written_off": _written_off,
     "loan_restructured": _restructured,
     "loan_recovered": _recovered,

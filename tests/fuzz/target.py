@@ -62,6 +62,7 @@ async def prepare(process: Process, address: str, settings: Settings) -> Target:
             await join(role)
         api.headers.update(headers[Role.ADMIN.value])
         own, other = [await _borrower(api, curp, clabe) for curp, clabe in ((CURP, CLABE), (OTHER_CURP, OTHER_CLABE))]
+        asked = await api.post("/api/v1/imports/clients", params={"format": "csv"}, content=b"full_name,email,rfc\n")
         del api.headers["Authorization"]
         await join(Role.CLIENT, UUID(own.client["id"]))
     ids = {
@@ -70,6 +71,7 @@ async def prepare(process: Process, address: str, settings: Settings) -> Target:
         "loan_id": [loan["id"] for loan in (*own.loans, *other.loans)],
         "payment_id": [own.payment["id"], other.payment["id"]],
         "customer": [own.client["external_id"], other.client["external_id"]],
+        "import_id": [asked.json()["id"]],
         "code": ["STANDARD"],
         "product": ["STANDARD"],
         "version": ["1"],
