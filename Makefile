@@ -50,8 +50,8 @@ reset: ## stop the stack and delete its data
 # The suite runs in lanes side by side, each on a stack of its own: what mostly waits, for servers that are killed and
 # started again, is told as it runs; what mostly computes gives way to it and is told at its end.
 LANES := waiting engine calls
-PYTEST_waiting := tests/chaos tests/consumer tests/e2e tests/relay tests/browser
-PYTEST_engine := tests/domain tests/engine tests/fuzz
+PYTEST_waiting := tests/chaos tests/consumer tests/e2e tests/relay
+PYTEST_engine := tests/domain tests/engine tests/fuzz tests/browser
 PYTEST_calls := tests $(patsubst %,--ignore=%,tests/compose $(PYTEST_waiting) $(PYTEST_engine))
 
 .PHONY: test
