@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 from backend_api.db.pools import Connection
+from backend_api.imports import queries
 from backend_api.imports.schemas import Mode
 from backend_api.outbox import envelope
 
 from tests.engine.conftest import lending
+from tests.engine.lender import Lender, days
 from tests.engine.test_end_of_day_crashes import copied, is_alone
-from tests.support.builders import Json, new_client
-from tests.support.imports import ask, csv_file, row
+from tests.support.builders import Json, get, new_client
+from tests.support.imports import IMPORTS, ask, counts, csv_file, row
+from tests.support.imports import work as work_here
 from tests.support.processes import process
 from tests.support.waiting import eventually
 
@@ -157,3 +160,27 @@ async def test_control_what_a_half_done_import_leaves_is_seen(server: Connection
         assert await left(owner) == expected
         await owner.execute("UPDATE clients SET chain_head = decode(repeat('00', 32), 'hex')")
         assert len(await broken_chains(owner)) == len(expected["clients"])
+
+
+async def test_a_day_that_is_closed_meanwhile_is_not_the_day_of_what_is_written_after_it(
+    new_lender: Lender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(opening_balance="5000.00", interest_rate="0.36", term_months="12") for _ in range(5)]
+    today = await new_lender.today()
+    ask_day, asked = queries.business_date, 0
+
+    async def overtaken(*arguments: Any) -> Any:
+        nonlocal asked
+        found, asked = await ask_day(*arguments), asked + 1
+        if asked == 1:
+            await new_lender.close_days(1)
+        return found
+
+    requested = await ask(new_lender.api, csv_file(rows, COLUMNS))
+    monkeypatch.setattr(queries, "business_date", overtaken)
+    await work_here(new_lender.resources)
+    ended = await get(new_lender.api, f"{IMPORTS}/{requested['id']}")
+    assert (counts(ended), asked) == (("COMPLETED", 5, 0, 0, 5), 2)
+    disbursed = await new_lender.owner.fetch("SELECT DISTINCT disbursed_on FROM loans")
+    assert [one["disbursed_on"] for one in disbursed] == [today + days(1)]
+    assert await broken_chains(new_lender.owner) == []
