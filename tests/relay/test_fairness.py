@@ -13,8 +13,8 @@ from tests.relay.house import Arrivals, House
 from tests.support.waiting import eventually
 
 PROMISED_SECONDS = 0.05
-NO_MORE_THAN_QUIET = 1.25
-"""Where the machine cannot keep the promise even with nothing else waiting, a backlog must not add to it."""
+TRIES = 8
+"""What else the machine does can only add to what the relay needs, so the best of some is the relay's own."""
 
 OLDEST_FIRST = """
 SELECT aggregate_id FROM (SELECT *, row_number() OVER (PARTITION BY aggregate_id ORDER BY sequence) AS rank
@@ -59,18 +59,17 @@ async def test_others_do_not_wait_for_5000_events_of_one_client_and_a_parked_hea
     async with house.relay_process():
         await warm_up(house, others)
         quiet = await probe(house, others, "with nothing else waiting")
-        bound = max(PROMISED_SECONDS, quiet[98] * NO_MORE_THAN_QUIET)
         busy, parked = uuid4(), uuid4()
         await house.write([parked], count=3)
         await park_head(house, parked)
         loaded = []
-        for _ in range(3):  # what else the machine does can only add to what the relay needs
+        for _ in range(TRIES):
             await house.write([busy], count=5000)
             loaded.append((await probe(house, others, "beside 5 000 events of one client and a parked head"))[98])
             assert await house.waiting() > 100, "the backlog must still be there, or this shows nothing"
-            if loaded[-1] < bound:
+            if loaded[-1] < PROMISED_SECONDS:
                 break
-    assert min(loaded) < bound, f"quiet p98 in the same run: {quiet[98] * 1000:.1f} ms"
+    assert min(loaded) < PROMISED_SECONDS, f"quiet p98 in the same run: {quiet[98] * 1000:.1f} ms"
     arrivals = Arrivals()
     await backlog.consume(arrivals.keep)
     await eventually(lambda: len(arrivals.events) > 100, seconds=30)
