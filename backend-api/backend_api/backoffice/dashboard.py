@@ -16,6 +16,7 @@ from backend_api.backoffice import charts
 from backend_api.backoffice.api import Api
 from backend_api.backoffice.charts import Share
 from backend_api.backoffice.pages import Staff
+from backend_api.backoffice.show import duration
 from backend_api.clients.statement.spanish import amount, count
 from backend_api.domain.money import ZERO
 from backend_api.http.resources import Resources, resources_of
@@ -97,7 +98,7 @@ def context(figures: DashboardOut) -> dict[str, Any]:
 def event_tiles(outbox: OutboxStatus, queue: Queue | None) -> list[Tile]:
     """What waits in the outbox, and in the consumer's queue (None: the broker does not answer)."""
     waiting = outbox.interactive + outbox.bulk
-    oldest = "Nada espera." if outbox.oldest_seconds is None else f"El más antiguo, {_long(outbox.oldest_seconds)}."
+    oldest = "Nada espera." if outbox.oldest_seconds is None else f"El más antiguo, {duration(outbox.oldest_seconds)}."
     late = outbox.oldest_seconds is not None and outbox.oldest_seconds > LATE_SECONDS
     tiles = [Tile("Eventos por enviar", f"{waiting:,}", oldest, "/eventos", bad=late or bool(outbox.parked))]
     if queue is None:
@@ -155,12 +156,6 @@ def _due_path(figures: DashboardOut) -> str:
 
 def _credits(number: int) -> str:
     return count(number, "crédito", "créditos")
-
-
-def _long(seconds: float) -> str:
-    if seconds < 120:
-        return count(round(seconds), "segundo", "segundos")
-    return count(round(seconds / 60), "minuto", "minutos")
 
 
 async def _outbox(resources: Resources) -> OutboxStatus:

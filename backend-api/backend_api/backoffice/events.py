@@ -12,8 +12,7 @@ from starlette.responses import Response
 from backend_api.auth.permissions import Permission
 from backend_api.auth.principal import Principal
 from backend_api.backoffice.names import Names
-from backend_api.backoffice.show import Column, Kind, Writer
-from backend_api.clients.statement.spanish import count
+from backend_api.backoffice.show import Column, Kind, Writer, duration
 from backend_api.http.problems import Busy
 from backend_api.http.resources import Resources, resources_of
 from backend_api.outbox import broker, parked
@@ -44,8 +43,8 @@ async def show_events(request: Request, principal: CanSee) -> Response:
     facts = [
         ("Esperan de operaciones", f"{status.interactive:,}"),
         ("Esperan de procesos masivos", f"{status.bulk:,}"),
-        ("El más antiguo espera", _long(status.oldest_seconds)),
-        ("El envío dio señales hace", _long(status.relay_heartbeat_seconds)),
+        ("El más antiguo espera", duration(status.oldest_seconds)),
+        ("El envío dio señales hace", duration(status.relay_heartbeat_seconds)),
     ]
     events = [
         {"id": event.event_id, "reason": event.reason, "since": writer.moment(event.since)} for event in status.parked
@@ -96,12 +95,3 @@ async def _messages(resources: Resources) -> Sequence[ParkedMessage] | None:
 def _described(writer: Writer, message: ParkedMessage) -> dict[str, str]:
     since = writer.cell(SINCE, {"since": message.since}).text
     return {"id": message.message_id, "kind": message.routing_key, "reason": message.reason, "since": since}
-
-
-def _long(seconds: float | None) -> str:
-    """How long, as people say it."""
-    if seconds is None:
-        return "–"
-    if seconds < 120:
-        return count(round(seconds), "segundo", "segundos")
-    return count(round(seconds / 60), "minuto", "minutos")

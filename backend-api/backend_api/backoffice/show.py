@@ -113,5 +113,14 @@ def tone(state: str) -> str:
     return next((name for name, states in TONES.items() if state in states), "")
 
 
+def duration(seconds: float | None) -> str:
+    """How long, as people say it."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 120:
+        return spanish.count(round(seconds), "segundo", "segundos")
+    return spanish.count(round(seconds / 60), "minuto", "minutos")
+
+
 def _called(column: Column, value: Any) -> str:
     return (column.words or {}).get(value, str(value))
