@@ -199,11 +199,9 @@ class House:
     @contextlib.asynccontextmanager
     async def relay_process(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """A relay in a process of its own, killed in the end."""
-        # Tracing for coverage makes it five times slower, and this one is there to be timed.
-        untraced = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.relay.process", self.broker_url,
-            env={**untraced, "ENVIRONMENT": "development", "POSTGRES_DB": self.settings.postgres_db},
+            env={**os.environ, "ENVIRONMENT": "development", "POSTGRES_DB": self.settings.postgres_db},
             cwd=ROOT, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
