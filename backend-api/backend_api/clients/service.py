@@ -126,7 +126,7 @@ def registration(fields: Mapping[str, Any], verdict: RfcVerdict | None, today: d
     client_id = uuid7(origin.at)
     given = [name for name, value in fields.items() if value is not None]
     values = {
-        **_plain(fields),
+        **fields,
         "rfc": verdict.normalized if verdict else None,
         "warnings": _warnings(verdict) if verdict else "[]",
         "version": 1,
@@ -137,7 +137,7 @@ def registration(fields: Mapping[str, Any], verdict: RfcVerdict | None, today: d
         aggregate=Aggregate("client", clients, client_id, 0, GENESIS),
         business_date=today,
         values=values,
-        facts=[events.client_created(client_id, ClientStatus(values["status"]), given)],
+        facts=[events.client_created(client_id, fields["status"], given)],
         answer=NOTHING_TO_TELL,
     )
 

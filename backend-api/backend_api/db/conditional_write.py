@@ -84,7 +84,7 @@ async def execute(connection: Connection, write: Write) -> bool:
                 await connection.copy_records_to_table(
                     insert.table.name,
                     columns=list(insert.rows[0]),
-                    records=[tuple(row.values()) for row in insert.rows],
+                    records=(tuple(row.values()) for row in insert.rows),
                 )
     return True
 

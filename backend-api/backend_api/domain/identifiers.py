@@ -80,6 +80,8 @@ def normalise_rfc(text: str) -> str:
 
     Says nothing about validity; characters an RFC cannot have stay in place and are refused by `check_rfc`.
     """
+    if text.isascii() and text.isalnum():
+        return text.upper()  # nearly every one, in a third of the time
     return unicodedata.normalize("NFC", text).translate(_CAPITALS)
 
 

@@ -71,17 +71,9 @@ class Checked:
     fields: Mapping[str, Any]
     rfc: RfcVerdict | None = None
     loan: LoanIn | None = None
+    keys: tuple[Key, ...] = ()
+    """What no two clients, and no two loans, share."""
     problems: tuple[Problem, ...] = ()
-
-    @property
-    def keys(self) -> list[Key]:
-        """What no two clients, and no two loans, share."""
-        keys = [(column, self.fields[column]) for column in ("external_id", "email") if self.fields[column] is not None]
-        if self.rfc:
-            keys.insert(0, ("rfc", self.rfc.normalized))
-        if self.loan and self.loan.external_id is not None:
-            keys.append(("loan_external_id", self.loan.external_id))
-        return keys
 
 
 class CustomerIn(StrictModel):
@@ -101,7 +93,8 @@ def check_customer(line: Line) -> Checked:
     if problems:
         return _refused(line, *problems)
     known = {"full_name": body.external_id, "external_id": body.external_id, "credit_limit": body.score}
-    return Checked(line, {**_NO_FIELDS, **known, "status": ClientStatus.ACTIVE})
+    keys = (("external_id", body.external_id),)
+    return Checked(line, {**_NO_FIELDS, **known, "status": ClientStatus.ACTIVE}, keys=keys)
 
 
 def check_client(line: Line, terms: Terms, *, rfc_strict: bool) -> Checked:
@@ -126,9 +119,18 @@ def check_client(line: Line, terms: Terms, *, rfc_strict: bool) -> Checked:
             problems += _problems(error, _COLUMN_OF_LOAN)
     if body is not None and loan is not None:
         problems += _of_loan(body, loan)
-    if problems or body is None:
+    if problems or body is None or verdict is None:
         return _refused(line, *problems)
-    return Checked(line, vars(body), verdict, loan)
+    return Checked(line, vars(body), verdict, loan, _keys(body, verdict, loan))
+
+
+def _keys(body: ClientIn, verdict: RfcVerdict, loan: LoanIn | None) -> tuple[Key, ...]:
+    keys = [("rfc", verdict.normalized), ("email", body.email)]
+    if body.external_id is not None:
+        keys.insert(1, ("external_id", body.external_id))
+    if loan and loan.external_id is not None:
+        keys.append(("loan_external_id", loan.external_id))
+    return tuple(keys)
 
 
 def _loan(values: Mapping[str, str], terms: Terms) -> dict[str, Any]:

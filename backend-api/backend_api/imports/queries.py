@@ -1,18 +1,17 @@
 """Every statement about imports, one function per question."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend_api.db.pools import Connection
 from backend_api.http.pagination import Paging
-from backend_api.imports.schemas import Outcome
-from backend_api.models import clients, import_lines, imports
+from backend_api.models import import_lines, imports
 
 IMPORT_LOCK = 7301005
 """Held by the one process that works on imports; see `portfolio.queries` and `worker.housekeeping` for the others."""
@@ -62,7 +61,7 @@ UPDATE imports SET lines_done = $2, accepted = accepted + $3, duplicates = dupli
 """
 KEEP_LINES = """
 INSERT INTO import_lines (import_id, line, outcome, client_id, problems, record)
-SELECT $1, * FROM unnest($2::int[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
 """
 COUNT_FAILURE = "UPDATE imports SET failures = failures + 1 WHERE id = $1 AND finished_at IS NULL RETURNING failures"
 FORGET_CHUNKS = """
@@ -75,7 +74,19 @@ UPDATE import_lines SET record = NULL
  WHERE record IS NOT NULL AND import_id IN (SELECT id FROM imports WHERE finished_at < $1)
 """
 
-_NOT_TAKEN = import_lines.c.outcome != Outcome.ACCEPTED.value
+# Each part stops after so many lines: batches come in the order of their last line, lines of a batch in theirs.
+LINES = text("""
+SELECT l.*, c.full_name, c.rfc, c.external_id FROM (
+    (SELECT line, outcome::text, client_id, NULL::uuid AS loan_id, problems, record
+       FROM import_lines WHERE import_id = :import_id AND line > :after ORDER BY line LIMIT :most)
+    UNION ALL
+    (SELECT a.line, 'accepted', a.client_id, a.loan_id, NULL, NULL
+       FROM import_batches b CROSS JOIN LATERAL unnest(lines, client_ids, loan_ids) AS a (line, client_id, loan_id)
+      WHERE b.import_id = :import_id AND b.through > :after AND a.line > :after
+      ORDER BY b.through, a.line LIMIT :most)
+) AS l LEFT JOIN clients c ON c.id = l.client_id AND l.outcome = 'accepted' AND c.deleted_at IS NULL
+ ORDER BY l.line LIMIT :most
+""")
 
 
 async def keep_chunk(connection: Connection, import_id: UUID, number: int, content: bytes, at: datetime) -> None:
@@ -150,13 +161,13 @@ async def begin(connection: Connection, import_id: UUID, status: str, at: dateti
 
 
 async def checked(
-    connection: Connection, import_id: UUID, lines_done: int, counts: Sequence[int], lines: Sequence[Sequence[Any]]
+    connection: Connection, import_id: UUID, lines_done: int, counts: Sequence[int], lines: Sequence[Mapping[str, Any]]
 ) -> bool:
     """Lines have been checked, and these cannot be taken. False: the import is not being checked any more."""
     async with connection.transaction():
         going_on: bool | None = await connection.fetchval(CHECKED, import_id, lines_done, *counts)
         if going_on and lines:
-            await connection.execute(KEEP_LINES, import_id, *map(list, zip(*lines, strict=True)))
+            await connection.execute(KEEP_LINES, *map(list, zip(*(line.values() for line in lines), strict=True)))
     return bool(going_on)
 
 
@@ -187,7 +198,7 @@ async def not_taken(connection: AsyncConnection, import_id: UUID, after: int, li
     """The next lines that were not taken."""
     statement = (
         select(import_lines)
-        .where(import_lines.c.import_id == import_id, import_lines.c.line > after, _NOT_TAKEN)
+        .where(import_lines.c.import_id == import_id, import_lines.c.line > after)
         .order_by(import_lines.c.line)
         .limit(limit)
     )
@@ -196,16 +207,5 @@ async def not_taken(connection: AsyncConnection, import_id: UUID, after: int, li
 
 async def lines(connection: AsyncConnection, import_id: UUID, after: int, limit: int) -> Sequence[Any]:
     """The next lines of which it is known what became of them; accepted ones with the client they made."""
-    statement = (
-        select(import_lines, clients.c.full_name, clients.c.rfc, clients.c.external_id)
-        .outerjoin(
-            clients,
-            (clients.c.id == import_lines.c.client_id)
-            & (import_lines.c.outcome == Outcome.ACCEPTED.value)
-            & clients.c.deleted_at.is_(None),
-        )
-        .where(import_lines.c.import_id == import_id, import_lines.c.line > after)
-        .order_by(import_lines.c.line)
-        .limit(limit)
-    )
-    return (await connection.execute(statement)).mappings().all()
+    found = await connection.execute(LINES, {"import_id": import_id, "after": after, "most": limit})
+    return found.mappings().all()

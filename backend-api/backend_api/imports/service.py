@@ -27,7 +27,7 @@ from backend_api.imports.files import FileRefused
 from backend_api.imports.schemas import UNFINISHED, ImportIn, ImportStatus, Outcome, import_out
 from backend_api.imports.upload import Received, plain_name
 from backend_api.loans import service as loans
-from backend_api.models import import_lines, imports
+from backend_api.models import import_batches, import_lines, imports
 from backend_api.outbox.envelope import GENESIS
 from backend_api.outbox.record import Origin
 from backend_api.products import service as products
@@ -180,15 +180,17 @@ class Known:
 
     def take(self, line: Checked) -> tuple[UUID | None, tuple[Problem, ...]]:
         """Take what this line needs: no problems; or why not, and who has it."""
-        hashes = {key: hash(key) for key in line.keys}
+        hashes = [hash(key) for key in line.keys]
         taken = [
-            key for key, found in hashes.items() if key in self.owners or found in self.taken or found in self.earlier
+            key
+            for key, found in zip(line.keys, hashes, strict=True)
+            if found in self.taken or found in self.earlier or key in self.owners
         ]
         if taken:
             same = next((key for key in taken if key[0] in DUPLICATES), None)
             problems = tuple(Problem(column, "duplicate", SENTENCES[column]) for column, _ in taken)
             return (self.owners.get(same) if same else None), problems
-        self.taken.update(hashes.values())
+        self.taken.update(hashes)
         return None, ()
 
 
@@ -216,7 +218,7 @@ async def _product(connection: Connection, code: str) -> Product | DomainError:
 
 
 class Decided:
-    """What becomes of some lines, decided one after the other: changes to write, rows that tell, and counts."""
+    """What becomes of some lines, decided one after the other: changes to write, what tells of each line, counts."""
 
     def __init__(self, import_id: UUID, known: Known, of_loans: ForLoans, today: date, origin: Origin) -> None:
         self._import_id = import_id
@@ -225,7 +227,8 @@ class Decided:
         self._origin = origin
         self.today = today
         self.changes: list[Change] = []
-        self.rows: list[dict[str, Any]] = []
+        self.not_taken: list[dict[str, Any]] = []
+        self.taken: dict[str, list[Any]] = {"lines": [], "client_ids": [], "loan_ids": []}
         self.counts = dict.fromkeys(("accepted", "duplicates", "refused", "loans"), 0)
 
     def decide(self, line: Checked) -> None:
@@ -247,13 +250,12 @@ class Decided:
     def _refuse(self, line: Checked, client_id: UUID | None, problems: Sequence[Problem]) -> None:
         duplicate = any(problem.code == "duplicate" and problem.column in DUPLICATES for problem in problems)
         self.counts["duplicates" if duplicate else "refused"] += 1
-        self.rows.append(
+        self.not_taken.append(
             {
                 "import_id": self._import_id,
                 "line": line.line.number,
                 "outcome": (Outcome.DUPLICATE if duplicate else Outcome.REFUSED).value,
                 "client_id": client_id,
-                "loan_id": None,
                 "problems": orjson.dumps([problem.json() for problem in problems]).decode(),
                 "record": orjson.dumps(_storable(line.line.values)).decode(),
             }
@@ -263,17 +265,9 @@ class Decided:
         self.counts["accepted"] += 1
         self.counts["loans"] += loan is not None
         self.changes.append(change)
-        self.rows.append(
-            {
-                "import_id": self._import_id,
-                "line": line.line.number,
-                "outcome": Outcome.ACCEPTED.value,
-                "client_id": change.aggregate.id,
-                "loan_id": loan.row["id"] if loan else None,
-                "problems": None,
-                "record": None,
-            }
-        )
+        self.taken["lines"].append(line.line.number)
+        self.taken["client_ids"].append(change.aggregate.id)
+        self.taken["loan_ids"].append(loan.row["id"] if loan else None)
 
 
 def write_lines(import_id: UUID, after: int, through: int, decided: Decided, created: Created) -> UseCase:
@@ -299,7 +293,10 @@ def write_lines(import_id: UUID, after: int, through: int, decided: Decided, cre
             business_date=decided.today,
             values={"lines_done": through, **counts},
             guard={"lines_done": after, "status": row["status"]},
-            inserts=[Insert(import_lines, decided.rows)],
+            inserts=[
+                Insert(import_lines, decided.not_taken),
+                Insert(import_batches, [{"import_id": import_id, "through": through, **decided.taken}]),
+            ],
             created=created,
             facts=(),
             answer=NOTHING_TO_TELL,

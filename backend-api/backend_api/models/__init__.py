@@ -15,7 +15,7 @@ from backend_api.models.clients import clients, record_reads
 from backend_api.models.customer_space import cart_items, carts, checkouts
 from backend_api.models.decoys import decoy_attempts, decoys
 from backend_api.models.events import events, outbox, relay_lease
-from backend_api.models.imports import import_chunks, import_lines, imports
+from backend_api.models.imports import import_batches, import_chunks, import_lines, imports
 from backend_api.models.ledger import accounts, daily_totals, ledger_entries, ledger_periods, postings
 from backend_api.models.loans import loan_movements, loans
 from backend_api.models.payments import payment_reversals, payments
@@ -40,6 +40,7 @@ __all__ = [
     "decoys",
     "events",
     "idempotency_keys",
+    "import_batches",
     "import_chunks",
     "import_lines",
     "imports",

@@ -12,7 +12,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from backend_api.models.base import Instant, metadata
 
@@ -64,8 +64,19 @@ import_lines = Table(
     Column("import_id", Uuid, primary_key=True),
     Column("line", Integer, primary_key=True, comment="Number of the line or row in the file."),
     Column("outcome", Text, nullable=False),
-    Column("client_id", Uuid, comment="The client that was registered, or the one that was there."),
-    Column("loan_id", Uuid),
+    Column("client_id", Uuid, comment="Of a duplicate: the client that was there."),
     Column("problems", JSONB, comment="Why it was not taken."),
-    Column("record", JSONB, comment="What stood in it, if it was not taken; forgotten after 30 days."),
+    Column("record", JSONB, comment="What stood in it; forgotten after 30 days."),
 )
+"""Lines that were not taken."""
+
+import_batches = Table(
+    "import_batches",
+    metadata,
+    Column("import_id", Uuid, primary_key=True),
+    Column("through", Integer, primary_key=True, comment="The last line of those that were written together."),
+    Column("lines", ARRAY(Integer), nullable=False, comment="Those of them that were taken, in their order."),
+    Column("client_ids", ARRAY(Uuid), nullable=False, comment="The clients that they made."),
+    Column("loan_ids", ARRAY(Uuid), nullable=False, comment="The loans; null where there is none."),
+)
+"""Lines that were taken: one row a commit, because a row a line cost a tenth of the whole import."""

@@ -16,7 +16,7 @@ CREATE DOMAIN import_status AS text
     CHECK (VALUE IN ('WAITING', 'CHECKING', 'WRITING', 'COMPLETED', 'REFUSED', 'FAILED', 'CANCELLED'));
 CREATE DOMAIN import_format AS text CHECK (VALUE IN ('txt', 'csv', 'xlsx'));
 CREATE DOMAIN import_mode AS text CHECK (VALUE IN ('all_or_nothing', 'accept_good'));
-CREATE DOMAIN line_outcome AS text CHECK (VALUE IN ('accepted', 'duplicate', 'refused'));
+CREATE DOMAIN line_outcome AS text CHECK (VALUE IN ('duplicate', 'refused'));
 CREATE DOMAIN line_count AS integer CHECK (VALUE >= 0);
 CREATE TABLE imports (
     id uuid PRIMARY KEY,
@@ -64,10 +64,17 @@ CREATE TABLE import_lines (
     line integer NOT NULL CHECK (line > 0),
     outcome line_outcome NOT NULL,
     client_id uuid,
-    loan_id uuid,
     problems jsonb,
     record jsonb,
     PRIMARY KEY (import_id, line)
+);
+CREATE TABLE import_batches (
+    import_id uuid NOT NULL,
+    through integer NOT NULL CHECK (through > 0),
+    lines integer[] NOT NULL,
+    client_ids uuid[] NOT NULL CHECK (cardinality(client_ids) = cardinality(lines)),
+    loan_ids uuid[] NOT NULL CHECK (cardinality(loan_ids) = cardinality(lines)),
+    PRIMARY KEY (import_id, through)
 );
 """
 
@@ -75,6 +82,7 @@ GRANTS = """
 GRANT SELECT, INSERT, UPDATE ON imports TO {role};
 GRANT SELECT, INSERT, DELETE ON import_chunks TO {role};
 GRANT SELECT, INSERT, DELETE, UPDATE (record) ON import_lines TO {role};
+GRANT SELECT, INSERT ON import_batches TO {role};
 """
 
 
@@ -87,7 +95,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("import_lines", "import_chunks", "imports"):
+    for table in ("import_batches", "import_lines", "import_chunks", "imports"):
         op.execute(f"DROP TABLE {table}")
     for domain in ("import_status", "import_format", "import_mode", "line_outcome", "line_count"):
         op.execute(f"DROP DOMAIN {domain}")
