@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import machine
@@ -40,6 +41,19 @@ def services_environment(say: Say) -> Path:
 def checks_environment(say: Say) -> Path:
     """The virtual environment of the checks, apart so that a test run never changes a running stack."""
     return _environment("venv-checks", _CHECK_LOCKS, say)
+
+
+def everything_for_checks(say: Say) -> Path:
+    """The environment of the checks and the Node packages that some of them run; returns the former's programs.
+
+    Side by side: pip keeps one core busy for the longest part of it, and during a test run both are short.
+    """
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        packages = [beside.submit(install, say) for install in (couchdb_stand_in, asyncapi_parser, newman, axe)]
+        programs = checks_environment(say)
+        for package in packages:
+            package.result()
+    return programs
 
 
 def binaries_of(*, with_services: bool) -> Path:

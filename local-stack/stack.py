@@ -118,7 +118,7 @@ def _sofipo(options: argparse.Namespace) -> int:
 def _tools(_: argparse.Namespace) -> None:
     progress = operations.Progress(sys.stderr)
     machine.prepare(progress)
-    print(installation.checks_environment(progress))
+    print(installation.everything_for_checks(progress))
 
 
 def _stack(options: argparse.Namespace) -> Stack:

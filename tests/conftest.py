@@ -21,12 +21,12 @@ from tests.support.service import client_of, running, sign_in, signed_in_as
 
 HERE = Path(__file__).parent
 NOT_FOLLOWED = (
-    *("browser", "chaos", "fuzz"),
+    *("browser", "chaos", "contract", "fuzz", "stack"),
     *("api/test_authorization_matrix.py", "api/test_hostile_values.py", "api/test_stuffing.py"),
     *("engine/test_end_of_day_crashes.py", "engine/test_import_crashes.py", "engine/test_races.py"),
 )
-"""Tests that look at programs from outside, or do the same very often. Following every line doubles what they take (the
-longest: 10 s without, 29 s with); the coverage that is asked for comes from the others."""
+"""Tests that look at programs or documents from outside, or do the same very often. Following every line doubles what
+they take (the longest: 10 s without, 29 s with); the coverage that is asked for comes from the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

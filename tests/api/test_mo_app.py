@@ -269,6 +269,7 @@ async def test_a_customer_is_a_client_whose_identity_is_not_known_yet(
     refused(await partner.post(CUSTOMER, json={"external_id": other, "score": 1, "status": 1}), other)
 
 
+@pytest.mark.no_cover  # see `tests/conftest.py`
 async def test_lists_are_whole_and_in_order_however_many_parts_they_are_read_in(
     partner: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

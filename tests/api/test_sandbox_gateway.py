@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -271,17 +270,25 @@ async def test_an_order_whose_time_is_over_is_not_paid_but_one_that_was_paid_is_
         assert "ya está pagada" in (await pages.get("/pay", params=mine)).text
 
 
-@pytest.mark.parametrize("action", ["pay", "pay_twice", "disorder"])
-async def test_what_the_api_signs_can_be_paid_and_the_api_believes_what_it_is_told(
-    action: str, app: FastAPI, api: httpx2.AsyncClient, settings: ApiSettings, tmp_path: Path
-) -> None:
-    loan = await new_loan(api)
-    port = free_port()
+@pytest.fixture(scope="module")
+async def deployed(settings: ApiSettings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, str]]:
+    """The API and a gateway as processes that know each other: the address of one, the page of the other."""
+    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
     page = f"http://127.0.0.1:{port}/pay"
     async with (
+        api_process(folder, POSTGRES_DB=settings.postgres_db, GATEWAY_URL=page) as (_, address),
+        gateway_process(folder, port=port, API_HOST="127.0.0.1", API_PORT=address.rpartition(":")[2]),
+    ):
+        yield address, page
+
+
+@pytest.mark.parametrize("action", ["pay", "pay_twice", "disorder"])
+async def test_what_the_api_signs_can_be_paid_and_the_api_believes_what_it_is_told(
+    action: str, app: FastAPI, api: httpx2.AsyncClient, deployed: tuple[str, str]
+) -> None:
+    loan, (address, page) = await new_loan(api), deployed
+    async with (
         signed_in_as(app, Role.CLIENT, loan["client_id"]) as borrower,
-        api_process(tmp_path, POSTGRES_DB=settings.postgres_db, GATEWAY_URL=page) as (_, address),
-        gateway_process(tmp_path, port=port, API_HOST="127.0.0.1", API_PORT=address.rpartition(":")[2]),
         httpx2.AsyncClient(base_url=address, headers=borrower.headers, timeout=15.0) as http,
         httpx2.AsyncClient(timeout=15.0) as browser,
     ):

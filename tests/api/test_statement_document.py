@@ -448,6 +448,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.no_cover  # see `tests/conftest.py`
 def test_no_name_breaks_out_of_its_place(name: str) -> None:
     document = sample(date(2026, 6, 1), date(2026, 7, 31))
     loan = replace(document.loans[0], product=name)
@@ -551,6 +552,7 @@ def test_the_policy_allows_the_style_of_the_page_and_nothing_else() -> None:
 # Limits
 
 
+@pytest.mark.no_cover  # see `tests/conftest.py`
 def test_two_thousand_movements_are_set_in_a_few_seconds() -> None:
     document = crowded(2000)
     started = time.perf_counter()
@@ -626,6 +628,7 @@ async def test_the_process_knows_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "POSTGRES" not in seen.read_text()
 
 
+@pytest.mark.no_cover  # see `tests/conftest.py`
 async def test_a_process_that_ends_before_it_is_handed_the_document_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

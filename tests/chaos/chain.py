@@ -24,7 +24,7 @@ from backend_api.settings import Environment, Settings
 
 from tests.chaos.nursery import API, CONSUMER, RELAY, Nursery, Service
 from tests.chaos.servers import Servers
-from tests.support.postgres import connect_as_owner
+from tests.support.postgres import connect_as_owner, drop_databases
 from tests.support.processes import free_port, run_command
 from tests.support.waiting import eventually
 
@@ -205,7 +205,7 @@ async def template() -> AsyncIterator[str]:
         # The connection may have died with the primary in the meantime.
         server.terminate()
         server = await connect_as_owner(stack_settings())
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop_databases(server, name)
         await server.close()
 
 
@@ -213,39 +213,33 @@ async def template() -> AsyncIterator[str]:
 async def chain(
     template: str, nursery: Nursery, folder: Path, *, relay: str = RELAY, consumer: str = CONSUMER
 ) -> AsyncIterator[Chain]:
-    """A fresh copy of the database and empty queues; nothing runs on them yet."""
+    """A fresh copy of the database, dropped with it, and empty queues; nothing runs on them yet."""
     base = stack_settings()
     name = f"{template}_{token_hex(4)}"
     settings = base.model_copy(update={"postgres_db": name})
     server = await connect_as_owner(base)
     await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await server.close()
     owner = await connect_as_owner(settings)
     port = str(free_port())
     environment = {"ENVIRONMENT": "development", "POSTGRES_DB": name, "CONSUMER_HEALTH_PORT": port}
-    try:
-        async with _couchdb() as couchdb, _management(base) as management, _redis(base) as cache:
-            await cache.flushall()
-            for queue in (QUEUE, PARKED_QUEUE):
-                await management.delete(f"/queues/%2F/{queue}/contents")
-            made = Chain(
-                settings, owner, Servers(os.environ.get("SOFIPO_STACK_NAME", "test")), folder, couchdb, management,
-                cache, Service(nursery, relay, folder / "relay.log", environment),
-                Service(nursery, consumer, folder / "consumer.log", environment),
-            )  # fmt: skip
-            try:
-                # The events of the template may be documents already, by another test over a copy of it.
-                known = await made.documents(f"{e['aggregate_id']}:{e['sequence']:012d}" for e in await made.events())
-                made.documents_before = await _document_count(couchdb) - len(known)
-                yield made
-            finally:
-                await asyncio.gather(made.relay.kill(), made.consumer.kill())
-                made.owner.terminate()
-    finally:
-        # The connection may have died with the primary in the meantime.
-        server.terminate()
-        server = await connect_as_owner(base)
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await server.close()
+    async with _couchdb() as couchdb, _management(base) as management, _redis(base) as cache:
+        await cache.flushall()
+        for queue in (QUEUE, PARKED_QUEUE):
+            await management.delete(f"/queues/%2F/{queue}/contents")
+        made = Chain(
+            settings, owner, Servers(os.environ.get("SOFIPO_STACK_NAME", "test")), folder, couchdb, management,
+            cache, Service(nursery, relay, folder / "relay.log", environment),
+            Service(nursery, consumer, folder / "consumer.log", environment),
+        )  # fmt: skip
+        try:
+            # The events of the template may be documents already, by another test over a copy of it.
+            known = await made.documents(f"{e['aggregate_id']}:{e['sequence']:012d}" for e in await made.events())
+            made.documents_before = await _document_count(couchdb) - len(known)
+            yield made
+        finally:
+            await asyncio.gather(made.relay.kill(), made.consumer.kill())
+            made.owner.terminate()
 
 
 def stack_settings() -> Settings:

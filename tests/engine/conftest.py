@@ -9,7 +9,7 @@ from backend_api.db.pools import Connection
 from backend_api.settings import Environment, Settings
 
 from tests.engine.lender import STORY, Lender
-from tests.support.postgres import connect_as_owner
+from tests.support.postgres import connect_as_owner, drop_databases
 from tests.support.processes import run_command
 from tests.support.service import client_of, running, sign_in
 
@@ -33,27 +33,27 @@ async def pattern(server: Connection) -> AsyncIterator[str]:
         await run_command("-m", "backend_api.cli", "init", POSTGRES_DB=name)
         yield name
     finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop_databases(server, name)
+
+
+async def copy(server: Connection, original: str) -> str:
+    """The name of a copy of a database that nobody is connected to; it is dropped with the original."""
+    name = f"{original}_{token_hex(3)}"
+    await server.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
+    return name
 
 
 @asynccontextmanager
-async def lending(server: Connection, pattern: str, *, keep: bool = False) -> AsyncIterator[Lender]:
-    """A lender on a copy of a database, which is dropped at the end unless somebody wants to `keep` it."""
-    name = f"test_engine_{token_hex(6)}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE {pattern}")
-    settings = STACK.model_copy(update={"postgres_db": name})
+async def lending(server: Connection, pattern: str) -> AsyncIterator[Lender]:
+    """A lender on a copy of a database, which nobody is connected to any more at the end."""
+    settings = STACK.model_copy(update={"postgres_db": await copy(server, pattern)})
+    owner = await connect_as_owner(settings)
     try:
-        owner = await connect_as_owner(settings)
         async with running(settings) as app, client_of(app) as client:
             client.headers["Authorization"] = f"Bearer {await sign_in(client, 'admin', 'string')}"
             yield Lender(client, owner, app.state.resources)
-        await owner.close()
-    except BaseException:
-        keep = False
-        raise
     finally:
-        if not keep:
-            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await owner.close()
 
 
 @pytest.fixture(scope="session")

@@ -450,6 +450,7 @@ SELECT gen_random_uuid(), nextval('loan_folio'), client_id, status, amount, inte
 """
 
 
+@pytest.mark.no_cover  # see `tests/conftest.py`
 async def test_a_loan_costs_the_same_among_many_and_memory_holds_a_few(new_lender: Lender) -> None:
     """The bounds are wide: a search through all loans for each loan would break them many times over."""
     loan = await new_lender.grant(amount="36000.00", interest_rate="0.10", term_months=12)

@@ -13,7 +13,7 @@ from secrets import token_hex
 import pytest
 from backend_api.db.pools import Connection
 
-from tests.engine.conftest import STACK, lending
+from tests.engine.conftest import STACK, copy, lending
 from tests.support.postgres import connect_as_owner
 from tests.support.processes import process, run_command, try_command
 from tests.support.waiting import eventually
@@ -49,14 +49,12 @@ async def books(owner: Connection) -> dict[str, list[str]]:
 @asynccontextmanager
 async def copied(server: Connection, original: str) -> AsyncIterator[tuple[str, Connection]]:
     """A copy of a database that nobody is connected to, and its owner's connection."""
-    name = f"test_engine_{token_hex(6)}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
+    name = await copy(server, original)
     owner = await connect_as_owner(STACK.model_copy(update={"postgres_db": name}))
     try:
         yield name, owner
     finally:
         await owner.close()
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.timeout(60 + 6 * KILLS)
@@ -140,7 +138,7 @@ async def end_of_day(database: str, through: date, folder: Path, kill_at: str | 
 @asynccontextmanager
 async def portfolio(server: Connection, pattern: str) -> AsyncIterator[tuple[str, date]]:
     """A database with loans, some of them paid, and the last of the days to close."""
-    async with lending(server, pattern, keep=True) as lender:
+    async with lending(server, pattern) as lender:
         for number in range(CLIENTS):
             weekly = {"frequency": {"unit": "week"}, "installments": number % 12 + 1}
             loan = await lender.grant(amount="12000.00", interest_rate="0.36", term_months=None, **weekly)
@@ -150,7 +148,4 @@ async def portfolio(server: Connection, pattern: str) -> AsyncIterator[tuple[str
                 await lender.pass_days(1)
         name = lender.resources.settings.postgres_db
         first = await lender.owner.fetchval("SELECT min(posted_on) FROM ledger_entries")
-    try:
-        yield name, first + timedelta(days=DAYS - 1)
-    finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield name, first + timedelta(days=DAYS - 1)

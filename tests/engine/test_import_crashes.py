@@ -83,14 +83,11 @@ def file(there: Json, *, clean: bool) -> bytes:
 @asynccontextmanager
 async def asked_for(server: Connection, pattern: str, mode: Mode) -> AsyncIterator[str]:
     """The name of a database with an import that waits."""
-    async with lending(server, pattern, keep=True) as lender:
+    async with lending(server, pattern) as lender:
         there = await new_client(lender.api)
         await ask(lender.api, file(there, clean=mode is Mode.ALL_OR_NOTHING), mode=mode.value)
         name = lender.resources.settings.postgres_db
-    try:
-        yield name
-    finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield name
 
 
 async def work(database: str, owner: Connection, folder: Path, *, until: int | None = None) -> None:

@@ -21,10 +21,10 @@ from backend_api.loans import adoption
 from backend_api.loans.adoption import adopt
 from backend_api.opening import utc_now
 
-from tests.engine.conftest import STACK
+from tests.engine.conftest import STACK, copy
 from tests.engine.lender import Lender
 from tests.support.builders import CLIENTS, LOANS, PAYMENTS, get
-from tests.support.postgres import connect_as_owner
+from tests.support.postgres import connect_as_owner, drop_databases
 from tests.support.processes import ROOT, run_command, try_command
 from tests.support.replays import replayed
 from tests.support.service import client_of, running, sign_in
@@ -164,20 +164,18 @@ async def pattern_before(server: Connection) -> AsyncIterator[Before]:
         await owner.close()
         yield made
     finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop_databases(server, name)
 
 
 @pytest.fixture
 async def before(server: Connection, pattern_before: Before) -> AsyncIterator[Before]:
     """Such a database of a test's own."""
-    name = f"test_before_{token_hex(6)}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE {pattern_before.name}")
+    name = await copy(server, pattern_before.name)
     owner = await connect_as_owner(STACK.model_copy(update={"postgres_db": name}))
     try:
         yield replace(pattern_before, name=name, owner=owner)
     finally:
         await owner.close()
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def ago(days: int) -> date:

@@ -15,7 +15,7 @@ from backend_api.outbox import broker
 from backend_api.settings import Environment, Settings
 
 from tests.relay.house import House
-from tests.support.postgres import connect_as_owner
+from tests.support.postgres import connect_as_owner, drop_databases
 
 ALEMBIC_INI = Path(__file__).parents[2] / "backend-api" / "alembic.ini"
 
@@ -37,7 +37,7 @@ async def template() -> AsyncIterator[str]:
     await fresh.execute("DELETE FROM outbox")
     await fresh.close()
     yield name
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await drop_databases(admin, name)
     await admin.close()
 
 
@@ -49,6 +49,7 @@ async def house(template: str) -> AsyncIterator[House]:
     settings = base.model_copy(update={"postgres_db": name})
     admin = await connect_as_owner(base)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await admin.close()
     credentials = (base.rabbitmq_default_user, base.rabbitmq_default_pass.get_secret_value())
     management = f"http://{base.rabbitmq_host}:{os.environ.get('RABBITMQ_MANAGEMENT_PORT', '15672')}/api"
     async with httpx2.AsyncClient(base_url=management, auth=credentials) as client:
@@ -63,5 +64,3 @@ async def house(template: str) -> AsyncIterator[House]:
                 yield House(settings, owner, url, channel, log=log)
         await owner.close()
         await client.delete(f"/vhosts/{name}")
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()

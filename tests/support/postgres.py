@@ -44,6 +44,17 @@ async def fresh_database(stack: Settings) -> AsyncIterator[str]:
         await server.close()
 
 
+async def drop_databases(server: Connection, pattern: str) -> None:
+    """Drop a database and its copies, whose names begin with its own.
+
+    When no copy is made any more, and none between two tests: before it makes a file, ext4 looks at each that was
+    deleted in the last half minute, and a database is 600 files on two servers. A copy takes 0.16 s of the processor;
+    right after others were dropped it took 0.6 s.
+    """
+    for row in await server.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", pattern):
+        await server.execute(f"DROP DATABASE {row['datname']} WITH (FORCE)")
+
+
 async def connect_as_app(settings: Settings) -> Connection:
     """A connection as the role the application uses."""
     return await asyncpg.connect(
