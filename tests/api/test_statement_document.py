@@ -553,9 +553,9 @@ def test_the_policy_allows_the_style_of_the_page_and_nothing_else() -> None:
 
 def test_two_thousand_movements_are_set_in_a_few_seconds() -> None:
     document = crowded(2000)
-    started = time.perf_counter()
+    started = time.process_time()  # of the processor: other programs make it no longer
     pages = pages_of(pdf(document))[-1:]
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
     assert int(words(pages[0]).rpartition(" ")[2]) > 30
     assert len(Page(html(document)).all("tr")) > 2000
 
