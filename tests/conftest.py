@@ -89,8 +89,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is sent away, or to the primary, because this machine is slow: who waits for a turn or a connection waits
     for as long as it takes, and what the servers last said counts. When all that ends is shown where it is the matter.
     """
-    for patience in ("http.turns.WAIT_SECONDS", "db.pools.POOL_WAIT_SECONDS", "db.sampler.STALE_SECONDS"):
-        monkeypatch.setattr(f"backend_api.{patience}", 60.0)
+    for name in ("http.turns.WAIT_SECONDS", "db.pools.POOL_WAIT_SECONDS", "db.sampler.STALE_SECONDS"):
+        monkeypatch.setattr(f"backend_api.{name}", 60.0)
 
 
 @pytest.fixture(scope="session")

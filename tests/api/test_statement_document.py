@@ -568,7 +568,7 @@ def test_more_rows_than_a_document_holds_are_refused() -> None:
 
 async def test_a_pdf_is_set_in_a_process_of_its_own() -> None:
     document = sample()
-    assert await Printer().pdf(document) == pdf(document)
+    assert await Printer(seconds=60).pdf(document) == pdf(document)
 
 
 async def test_the_loop_goes_on_while_pdfs_are_set() -> None:
@@ -583,7 +583,7 @@ async def test_the_loop_goes_on_while_pdfs_are_set() -> None:
 
     counting = asyncio.create_task(count())
     try:
-        await Printer().pdf(crowded(1000))
+        await Printer(seconds=60).pdf(crowded(1000))
     finally:
         counting.cancel()
     assert turns >= 5
