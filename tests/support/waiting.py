@@ -9,7 +9,7 @@ LONGEST_STEP_SECONDS = 1.0
 
 
 async def eventually(
-    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0, *, interval: float = 0.01
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0, *, interval: float = 0.01
 ) -> None:
     """Wait until the condition, asked every `interval` seconds, holds. Fails when it does not within `seconds`.
 
