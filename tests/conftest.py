@@ -1,7 +1,9 @@
 """The application on real servers: one database per run, one application, and clients that call it."""
 
+import os
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -14,10 +16,18 @@ from backend_api.http.resources import Resources
 from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
 from hypothesis import is_hypothesis_test
+from hypothesis import settings as hypothesis
 
+from tests.support.clock import StoppedClock
 from tests.support.event_database import EventDatabase, event_database
 from tests.support.postgres import connect_as_app, connect_as_owner, fresh_database
 from tests.support.service import client_of, running, sign_in, signed_in_as
+
+# How many examples property tests try: few by default, always the same ones; thousands on demand. None has a deadline:
+# what one example takes says more of the machine than of us.
+hypothesis.register_profile("quick", max_examples=100, derandomize=True, deadline=None)
+hypothesis.register_profile("thorough", max_examples=3000, derandomize=True, deadline=None)
+hypothesis.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 HERE = Path(__file__).parent
 NOT_FOLLOWED = (
@@ -65,6 +75,24 @@ def resources(app: FastAPI) -> Resources:
     return opened
 
 
+@pytest.fixture
+def clock(app: FastAPI, resources: Resources) -> Iterator[StoppedClock]:
+    """The time of every call of this test: it stands still."""
+    stopped = StoppedClock(resources.clock())
+    app.state.resources = replace(resources, clock=stopped)
+    yield stopped
+    app.state.resources = resources
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sent away, or to the primary, because this machine is slow: who waits for a turn or a connection waits
+    for as long as it takes, and what the servers last said counts. When all that ends is shown where it is the matter.
+    """
+    for name in ("http.turns.WAIT_SECONDS", "db.pools.POOL_WAIT_SECONDS", "db.sampler.STALE_SECONDS"):
+        monkeypatch.setattr(f"backend_api.{name}", 60.0)
+
+
 @pytest.fixture(scope="session")
 async def anonymous(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Calls without credentials."""
@@ -72,33 +100,34 @@ async def anonymous(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def token(anonymous: httpx2.AsyncClient) -> str:
-    """An access token of the development user `admin`."""
+    """An access token of the development user `admin`, for as long as the tests of one file take: it counts for a
+    quarter of an hour, and all of them may take longer."""
     return await sign_in(anonymous, "admin", "string")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def admin(token: str) -> dict[str, str]:
     """The headers of a request by `admin`."""
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def api(app: FastAPI, admin: dict[str, str]) -> AsyncIterator[httpx2.AsyncClient]:
     """Calls by `admin`."""
     async with client_of(app, admin) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def officer(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Calls by a loan officer."""
     async with signed_in_as(app, Role.OFFICER) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def auditor(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Calls by an auditor, who may read everything and change nothing."""
     async with signed_in_as(app, Role.AUDITOR) as client:

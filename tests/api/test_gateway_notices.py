@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,11 +13,12 @@ import httpx2
 import pytest
 from backend_api.auth.permissions import Role
 from backend_api.customer_space import service
-from backend_api.customer_space.gateway import Notice
+from backend_api.customer_space.gateway import Notice, NoticeRefused, gateway_of
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
 from backend_api.http.write import carry_out
 from backend_api.outbox.record import Origin
+from backend_api.settings import Settings
 from fastapi import FastAPI
 
 from tests.support.builders import LOANS, PAYMENTS, Json, get, new_client, new_loan, pay
@@ -29,6 +31,7 @@ from tests.support.customer_space import (
     order_of,
     put,
     signed,
+    signed_at,
     tell,
     told,
 )
@@ -88,6 +91,7 @@ async def test_a_notice_told_twice_is_one_payment(
     assert (await payer.standing()).items() >= {"status": "PAID", "payment_id": first["payment_id"]}.items()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_notice_told_ten_times_at_once_is_one_payment(
     payer: Payer, anonymous: httpx2.AsyncClient, owner: Connection
 ) -> None:
@@ -137,6 +141,7 @@ async def test_a_payment_after_a_refusal_counts(payer: Payer, anonymous: httpx2.
     assert await events_since_order(owner, payer) == ["cart_refused", "payment_registered", "cart_paid"]
 
 
+@pytest.mark.usefixtures("patience")
 async def test_refusals_and_payments_at_once_end_in_one_payment(
     payer: Payer, anonymous: httpx2.AsyncClient, owner: Connection
 ) -> None:
@@ -146,6 +151,7 @@ async def test_refusals_and_payments_at_once_end_in_one_payment(
     assert await owner.fetchval(BOOKED, payer.client_id) == 1
 
 
+@pytest.mark.usefixtures("patience")
 async def test_an_order_paid_twice_is_paid_once_and_the_rest_goes_back(
     payer: Payer, anonymous: httpx2.AsyncClient, owner: Connection
 ) -> None:
@@ -295,11 +301,25 @@ async def test_nobody_else_tells(headers: dict[str, Any], payer: Payer, anonymou
 async def test_what_was_signed_for_something_else_or_long_ago_is_refused(
     payer: Payer, anonymous: httpx2.AsyncClient
 ) -> None:
+    """Ages that no pause of the machine brings near the bound; where it lies is shown by the next test."""
     body = json.dumps(notice_of(payer.order, code())).encode()
-    for headers in (signed(b"{}"), signed(body, secret="x" * 32), signed(body, age=301), signed(body, age=-301)):
+    for headers in (signed(b"{}"), signed(body, secret="x" * 32), signed(body, age=3600), signed(body, age=-3600)):
         problem(await anonymous.post(NOTICES, content=body, headers=headers), 401, "notice_refused")
-    answer = await anonymous.post(NOTICES, content=body, headers=signed(body, age=290))
+    answer = await anonymous.post(NOTICES, content=body, headers=signed(body, age=60))
     assert answer.status_code == 200, "the control: a little old is good enough"
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)])
+def test_a_signature_counts_for_five_minutes_before_and_after(seconds: int, taken: bool, settings: Settings) -> None:
+    """By a clock that stands still, so that the bound is met to the second."""
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    body = json.dumps(GOOD).encode()
+    headers, gateway = signed_at(int(now.timestamp()) - seconds, body), gateway_of(settings)
+    if taken:
+        assert gateway.read_notice(headers, body, now) == Notice.model_validate(GOOD)
+    else:
+        with pytest.raises(NoticeRefused):
+            gateway.read_notice(headers, body, now)
 
 
 GOOD: Json = {"order_id": str(uuid4()), "status": "paid", "transaction_code": "T-1", "amount": "1.00", "sequence": 1}

@@ -20,6 +20,7 @@ def keyed(key: str | None = None) -> dict[str, str]:
     return {"Idempotency-Key": key or f"key-{token_hex(8)}"}
 
 
+@pytest.mark.usefixtures("patience")
 async def test_of_100_concurrent_twins_one_has_an_effect_and_99_are_replays(
     api: httpx2.AsyncClient, owner: Connection
 ) -> None:
@@ -36,6 +37,7 @@ async def test_of_100_concurrent_twins_one_has_an_effect_and_99_are_replays(
     assert await owner.fetchval("SELECT count(*) FROM payments WHERE client_id = $1", loan["client_id"]) == 1
 
 
+@pytest.mark.usefixtures("patience")
 async def test_twins_that_reach_two_processes_have_one_effect_too(
     api: httpx2.AsyncClient, admin: dict[str, str], settings: Settings, owner: Connection
 ) -> None:

@@ -401,6 +401,7 @@ async def test_a_file_with_lines_that_were_refused_may_be_tried_again(
     assert counts(await done(api, resources, content)) == ("COMPLETED", 0, 1, 1, 0)
 
 
+@pytest.mark.usefixtures("patience")
 async def test_ten_who_send_the_same_file_at_once_get_one_import(
     api: httpx2.AsyncClient, resources: Resources, owner: Connection
 ) -> None:

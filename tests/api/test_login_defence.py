@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta
 from statistics import median
 from time import perf_counter, process_time
 from uuid import uuid4
@@ -19,6 +17,7 @@ from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
 from fastapi import FastAPI
 
+from tests.support.clock import StoppedClock
 from tests.support.problems import problem
 from tests.support.service import ADDRESS, create_user
 
@@ -29,6 +28,7 @@ TRIES = int(os.environ.get("LOGIN_TRIES", "20"))
 LONG = TRIES >= 500
 TOLERANCE = 0.05 if LONG else 0.30
 """The least of few differ by themselves; a hash that is left out makes far more."""
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture
@@ -50,30 +50,6 @@ async def calling_from(app: FastAPI, address: str) -> AsyncIterator[httpx2.Async
 async def attempt(client: httpx2.AsyncClient, username: str, password: str = WRONG) -> httpx2.Response:
     """The answer to an attempt to sign in."""
     return await client.post(TOKEN, data={"username": username, "password": password})
-
-
-class StoppedClock:
-    """The application's clock in these tests. It moves only when it is told to, so that no wait is over by itself on a
-    slow machine."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def __call__(self) -> datetime:
-        return self._now
-
-    def advance(self, seconds: int) -> None:
-        """Let time pass."""
-        self._now += timedelta(seconds=seconds)
-
-
-@pytest.fixture(autouse=True)
-def clock(app: FastAPI, resources: Resources) -> Iterator[StoppedClock]:
-    """The time of every attempt."""
-    stopped = StoppedClock(resources.clock())
-    app.state.resources = replace(resources, clock=stopped)
-    yield stopped
-    app.state.resources = resources
 
 
 @pytest.fixture(autouse=True)

@@ -196,6 +196,7 @@ async def test_the_standard_product_cannot_be_retired(api: httpx2.AsyncClient, o
     assert (await get(api, f"{PRODUCTS}/STANDARD"))["status"] == "ACTIVE"
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_code_is_taken_once_also_by_requests_at_the_same_time(
     api: httpx2.AsyncClient, owner: Connection
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import time
 from uuid import UUID, uuid4
 
@@ -28,13 +29,13 @@ from tests.support.waiting import eventually
 async def trust_the_cache(resources: Resources) -> None:
     """Make the sentinel an old one, as it is when Redis has been whole for longer than marks live."""
     await eventually(lambda: resources.sampler.fresh_primary() is not None)
-    sample = resources.sampler.fresh_primary()
+    sample = resources.sampler.primary
     assert sample is not None
     await resources.redis.execute("SET", f"sentinel:{sample.cache_generation}", f"{uuid4().hex}:{int(time()) - 3600}")
 
 
 @pytest.fixture
-async def frozen_replica(resources: Resources, settings: Settings) -> AsyncIterator[Connection]:
+async def frozen_replica(patience: None, resources: Resources, settings: Settings) -> AsyncIterator[Connection]:
     """A connection to the replica, which replays nothing more, and which the application trusts and reads."""
     replica: Connection = await asyncpg.connect(
         host=settings.postgres_replica_host,
@@ -99,6 +100,7 @@ async def test_what_the_replica_does_not_know_is_asked_of_the_primary(
     assert (await api.get(f"{LOANS}/{other['id']}")).status_code == 200
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_replica_that_fails_is_not_taken_for_one_that_does_not_know(
     api: httpx2.AsyncClient, resources: Resources, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +163,7 @@ async def test_lists_of_others_come_from_the_replica(
     assert found["data"] == []
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_hit_a_miss_and_a_new_day(api: httpx2.AsyncClient, owner: Connection, resources: Resources) -> None:
     loan = await new_loan(api)
     path = f"{CLIENTS}/{loan['client_id']}/balance"
@@ -168,10 +171,10 @@ async def test_a_hit_a_miss_and_a_new_day(api: httpx2.AsyncClient, owner: Connec
     today = await owner.fetchval("SELECT business_date FROM business_day")
     tag = (await api.get(path)).headers["etag"]
     try:
-        await set_business_date(owner, resources, today.replace(year=today.year + 1))
+        await set_business_date(owner, resources, today + timedelta(days=365))
         tomorrow = await api.get(path, headers={"If-None-Match": tag})
         assert (tomorrow.status_code, tomorrow.headers["x-cache"]) == (200, "miss")
-        assert tomorrow.json()["business_date"] == str(today.replace(year=today.year + 1))
+        assert tomorrow.json()["business_date"] == str(today + timedelta(days=365))
     finally:
         await set_business_date(owner, resources, today)
 
@@ -185,6 +188,7 @@ async def test_a_payment_drops_what_was_cached(api: httpx2.AsyncClient) -> None:
         assert (await get(api, path))["total_debt"] == f"{1000 - 100 * number}.00"
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_key_of_redis_that_names_somebody_else_is_not_believed(
     api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient, resources: Resources
 ) -> None:

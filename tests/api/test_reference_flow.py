@@ -1,9 +1,11 @@
 """The calls by which new users meet the project work to the letter."""
 
 import httpx2
+import pytest
 from backend_api.db.pools import Connection
 
 
+@pytest.mark.usefixtures("patience")
 async def test_the_reference_flow_gives_its_documented_answers(
     anonymous: httpx2.AsyncClient, owner: Connection
 ) -> None:

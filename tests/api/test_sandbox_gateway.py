@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ import pytest
 from backend_api.auth.permissions import Role
 from backend_api.settings import Settings as ApiSettings
 from fastapi import FastAPI
-from sandbox_gateway.app import create_app
+from sandbox_gateway.app import LATE_SECONDS, create_app
 from sandbox_gateway.settings import Settings
 
 from tests.support.builders import get, new_loan
@@ -32,12 +33,19 @@ RETURN = "http://testserver/espacio/pagar/1"
 
 @dataclass
 class Receiver:
-    """A merchant's server: keeps what it is told, and answers what the test wants, 200 after that."""
+    """A merchant's server: keeps what it is told, and answers what the test wants, 200 after that. Notices of orders
+    that are `unwanted` it never takes."""
 
     port: int
+    unwanted: set[str] = field(default_factory=set)
     answers: deque[tuple[int, dict[str, Any]]] = field(default_factory=deque)
     heads: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+
+    def signed_at(self, number: int) -> int:
+        """When the gateway signed a notice: its Unix time."""
+        [at] = re.findall(r"(?i)sofipo-signature: t=(\d+)", self.heads[number])
+        return int(at)
 
     @property
     def notices(self) -> list[dict[str, Any]]:
@@ -50,7 +58,10 @@ class Receiver:
         [length] = re.findall(r"(?i)^content-length: (\d+)\r$", head, re.MULTILINE)
         self.heads.append(head)
         self.bodies.append(await reader.readexactly(int(length)))
-        status, answer = self.answers.popleft() if self.answers else (200, {"outcome": "paid"})
+        if self.notices[-1]["order_id"] in self.unwanted:
+            status, answer = 503, {}
+        else:
+            status, answer = self.answers.popleft() if self.answers else (200, {"outcome": "paid"})
         content = json.dumps(answer).encode()
         writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(content)))
         writer.write(content)
@@ -95,7 +106,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 async def house(gateway: tuple[str, Receiver]) -> AsyncIterator[House]:
     """The process, with a merchant who has heard nothing yet."""
     address, merchant = gateway
-    for kept in (merchant.answers, merchant.heads, merchant.bodies):
+    for kept in (merchant.unwanted, merchant.answers, merchant.heads, merchant.bodies):
         kept.clear()
     async with httpx2.AsyncClient(base_url=address, timeout=15.0) as pages:
         yield House(pages, merchant)
@@ -169,19 +180,23 @@ async def test_a_notice_is_repeated_until_it_is_taken_each_time_signed_anew(hous
     await house.choose(order(), "pay")
     notices = await told(house, 4)
     assert [notice == notices[0] for notice in notices] == [True] * 4
-    times = [int(re.findall(r"(?i)sofipo-signature: t=(\d+)", head)[0]) for head in house.merchant.heads]
+    times = [house.merchant.signed_at(number) for number in range(4)]
     assert times == sorted(times)
     assert times[-1] > times[0]
 
 
 async def test_a_notice_that_is_not_taken_holds_up_no_other(house: House) -> None:
-    house.merchant.answers.extend([(503, {}), (200, {})])
-    first, second = order(), order()
-    await house.choose(first, "pay")
-    await house.choose(second, "pay")
-    notices = await told(house, 3)
-    codes = [notice["transaction_code"] for notice in notices]
-    assert codes[0] == codes[2] != codes[1]
+    first, second = str(uuid4()), str(uuid4())
+    house.merchant.unwanted.add(first)
+    for order_id in (first, second):
+        await house.choose(order(order_id=order_id), "pay")
+    seen = [notice["order_id"] for notice in house.merchant.notices]
+    assert (seen[0], seen.count(second)) == (first, 1), "taken while the first is told again and again"
+    house.merchant.unwanted.clear()
+    await told(house, len(seen) + 1)
+    codes = {notice["order_id"]: notice["transaction_code"] for notice in house.merchant.notices}
+    assert house.merchant.notices[-1]["order_id"] == first
+    assert codes[first] != codes[second]
 
 
 async def test_a_refusal_is_told_and_the_order_can_still_be_paid(house: House) -> None:
@@ -203,9 +218,11 @@ async def test_it_can_be_told_twice_late_and_out_of_order(house: House) -> None:
     found = [(notice["status"], notice["sequence"]) for notice in (await told(house, 4))[2:]]
     assert found == [("paid", 2), ("refused", 1)]
 
-    await house.choose(order(), "pay_late")
-    assert len(house.merchant.bodies) == 4
+    answer = await house.choose(order(), "pay_late")
     assert (await told(house, 5))[4]["status"] == "paid"
+    # By the gateway's clock: we may have stood still between the two.
+    answered_at = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    assert house.merchant.signed_at(4) - answered_at > LATE_SECONDS - 1.5
 
 
 async def test_money_that_the_merchant_does_not_want_is_given_back(house: House) -> None:

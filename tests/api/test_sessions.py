@@ -1,6 +1,7 @@
 """Sessions: refresh tokens that are used once, keys that change, and what is over within a second."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from backend_api.auth.permissions import Role
 from backend_api.auth.tokens import KeyRing
 from backend_api.cli import signing_keys
 from backend_api.db.pools import Connection, Pool
+from backend_api.http import limits
 from backend_api.http.resources import Resources
 from backend_api.settings import Settings
 from fastapi import FastAPI
@@ -86,6 +88,7 @@ async def test_a_refresh_token_gives_the_next_pair_of_the_same_session(
     assert (await refresh(anonymous, following["refresh_token"])).status_code == 200
 
 
+@pytest.mark.usefixtures("clock", "patience")
 async def test_fifty_at_once_end_in_one_family(pair: Json, anonymous: httpx2.AsyncClient, owner: Connection) -> None:
     answers = await asyncio.gather(*(refresh(anonymous, pair["refresh_token"]) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
@@ -96,6 +99,7 @@ async def test_fifty_at_once_end_in_one_family(pair: Json, anonymous: httpx2.Asy
     assert len(tokens) == 2
 
 
+@pytest.mark.usefixtures("clock", "patience")
 async def test_control_a_successor_by_chance_makes_fifty_families(
     pair: Json, anonymous: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +108,7 @@ async def test_control_a_successor_by_chance_makes_fifty_families(
     assert len({answer.json()["refresh_token"] for answer in answers}) == 50
 
 
+@pytest.mark.usefixtures("clock")
 async def test_a_lost_answer_is_given_again_and_a_late_reuse_ends_the_session(
     pair: Json, anonymous: httpx2.AsyncClient, owner: Connection
 ) -> None:
@@ -139,7 +144,11 @@ async def test_every_refusal_of_a_refresh_token_is_the_same(
     assert len({str({**body, "request_id": ""}) for body in bodies}) == 1
 
 
-async def test_who_sends_many_wrong_refresh_tokens_has_to_wait(settings: Settings) -> None:
+async def test_who_sends_many_wrong_refresh_tokens_has_to_wait(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minute = random.randrange(10**7) * 60.0  # in which nobody else counts, and which does not end in between
+    monkeypatch.setattr(limits, "time", lambda: minute)
     bounded = settings.model_copy(update={"rate_limit_anonymous": 3})
     async with running(bounded) as app, client_of(app) as caller:
         statuses = [(await refresh(caller, "x")).status_code for _ in range(4)]
@@ -214,6 +223,7 @@ async def test_when_nobody_can_tell_nobody_is_let_in(
 ) -> None:
     away = Pool(settings.model_copy(update={"postgres_port": free_port()}))
     monkeypatch.setattr(app.state.access.feed, "_writer", away)
+    monkeypatch.setattr(feed, "FRESH_SECONDS", float("inf"))
     assert (await anonymous.get(ME, headers=bearer(pair))).status_code == 200, "heard a moment ago"
     monkeypatch.setattr(feed, "FRESH_SECONDS", -1.0)
     answer = await anonymous.get(ME, headers=bearer(pair))

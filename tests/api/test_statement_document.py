@@ -555,9 +555,9 @@ def test_the_policy_allows_the_style_of_the_page_and_nothing_else() -> None:
 @pytest.mark.no_cover  # see `tests/conftest.py`
 def test_two_thousand_movements_are_set_in_a_few_seconds() -> None:
     document = crowded(2000)
-    started = time.perf_counter()
+    started = time.process_time()  # of the processor: other programs make it no longer
     pages = pages_of(pdf(document))[-1:]
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
     assert int(words(pages[0]).rpartition(" ")[2]) > 30
     assert len(Page(html(document)).all("tr")) > 2000
 
@@ -570,7 +570,7 @@ def test_more_rows_than_a_document_holds_are_refused() -> None:
 
 async def test_a_pdf_is_set_in_a_process_of_its_own() -> None:
     document = sample()
-    assert await Printer().pdf(document) == pdf(document)
+    assert await Printer(seconds=60).pdf(document) == pdf(document)
 
 
 async def test_the_loop_goes_on_while_pdfs_are_set() -> None:
@@ -585,7 +585,7 @@ async def test_the_loop_goes_on_while_pdfs_are_set() -> None:
 
     counting = asyncio.create_task(count())
     try:
-        await Printer().pdf(crowded(1000))
+        await Printer(seconds=60).pdf(crowded(1000))
     finally:
         counting.cancel()
     assert turns >= 5

@@ -107,10 +107,13 @@ async def test_stuffing_locks_nobody_out_for_good_and_slows_no_reader_down(
             began = perf_counter()
             answers, longest_wait = await stuffed(base, names)
             seconds = perf_counter() - began
+        async with reading(base, path, admin) as after:
+            await eventually(lambda: len(after) >= READS_ALONE, 120)
+        undisturbed = max(p99(alone), p99(after))  # other programs may begin in between
         told = (
             f"{answers.total()} tries from {ADDRESSES} addresses in {seconds:.0f} s: {dict(answers)}; longest wait "
             f"{longest_wait} s; p99 of a read {p99(alone):.1f} ms alone ({len(alone)}), {p99(beside):.1f} ms beside "
-            f"({len(beside)})"
+            f"({len(beside)}), {p99(after):.1f} ms after"
         )
         print(told)
         assert set(answers) <= {"401", "429", "503"}, told
@@ -123,7 +126,7 @@ async def test_stuffing_locks_nobody_out_for_good_and_slows_no_reader_down(
         async with httpx2.AsyncClient(base_url=base, timeout=30) as http:
             entered = [await sign_in(http, name, PASSWORD, "172.16.0.9") for name in victims]
         assert {answer.status_code for answer in entered} == {200}, told
-        assert p99(beside) < SLOWER * p99(alone), told
+        assert p99(beside) < SLOWER * undisturbed, told
 
 
 async def stuffed(base: str, names: list[str]) -> tuple[Counter[str], int]:

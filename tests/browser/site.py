@@ -1,5 +1,7 @@
 """The running customer space, and borrowers with something to pay."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from secrets import token_hex
@@ -102,6 +104,13 @@ class Site:
     async def charge_fee(self, borrower: Borrower) -> None:
         """A fee on the loan that is in order, so that more is owed than before."""
         await self._post(f"/api/v1/loans/{borrower.loan_id}/fees", {"amount": "100.00", "reason": "A letter."})
+
+    @asynccontextmanager
+    async def busy_with(self, borrower: Borrower) -> AsyncIterator[None]:
+        """Nothing of the borrower can be changed: what the gateway tells it has to tell again, however late it is."""
+        async with self.owner.transaction():
+            await self.owner.execute("SELECT FROM clients WHERE id = $1 FOR NO KEY UPDATE", UUID(borrower.client_id))
+            yield
 
     async def let_carts_expire(self) -> None:
         """The time of every cart is over."""

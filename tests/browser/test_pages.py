@@ -108,7 +108,7 @@ async def test_pages_answer_within_fifty_milliseconds(chromium: Browser, site: S
     paths = ("", "/carrito", "/movimientos", f"/creditos/{borrower.loan_id}", "/pagar")
     async with (
         api_process(tmp_path, POSTGRES_DB=site.database) as (_, address),
-        httpx2.AsyncClient(base_url=f"{address}/espacio", cookies=cookies) as client,
+        httpx2.AsyncClient(base_url=f"{address}/espacio", cookies=cookies, timeout=15.0) as client,
     ):
         for path in paths:
             found = await _fastest_median(client, path)

@@ -121,9 +121,10 @@ async def test_a_notice_after_the_way_back_is_waited_for(
         total = await _goes_to_pay(visitor, borrower)
         await visitor.page.locator("#pagar").click()
         await visitor.at_the_gateway(total)
-        await visitor.choose("pay_late")
-        await visitor.arrives("Esperando la confirmación")
-        await visitor.look("esperando")
+        async with site.busy_with(borrower):
+            await visitor.choose("pay_late")
+            await visitor.arrives("Esperando la confirmación")
+            await visitor.look("esperando")
         if not scripted:
             await visitor.page.locator("#actualizar").click()
             while await visitor.page.locator("#actualizar").count():

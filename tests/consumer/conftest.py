@@ -36,7 +36,9 @@ async def admin(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Accept": "application/json"}
     # A connection for every call: an idle one might be closed by the server in the moment of its next use.
     limits = httpx2.Limits(max_keepalive_connections=0)
-    async with httpx2.AsyncClient(base_url=base, auth=credentials, headers=headers, limits=limits) as client:
+    async with httpx2.AsyncClient(
+        base_url=base, auth=credentials, headers=headers, limits=limits, timeout=30.0
+    ) as client:
         yield client
 
 
@@ -45,7 +47,7 @@ async def management(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     """RabbitMQ's management API."""
     credentials = (settings.rabbitmq_default_user, settings.rabbitmq_default_pass.get_secret_value())
     base = f"http://{settings.rabbitmq_host}:{settings.rabbitmq_management_port}/api"
-    async with httpx2.AsyncClient(base_url=base, auth=credentials) as client:
+    async with httpx2.AsyncClient(base_url=base, auth=credentials, timeout=30.0) as client:
         yield client
 
 

@@ -18,10 +18,11 @@ from event_consumer.health import Health
 from event_consumer.settings import Settings
 from event_consumer.topology import Topology
 
+from tests.support import waiting
 from tests.support.golden import FIRST_PREV_HASH, rehash
 
 Envelope = dict[str, Any]
-Condition = Callable[[], Awaitable[object]]
+Condition = Callable[[], Awaitable[bool]]
 
 
 def envelope(number: int = 1, aggregate_id: str | None = None, **changes: Any) -> Envelope:
@@ -53,10 +54,8 @@ def envelopes(count: int) -> list[Envelope]:
 
 
 async def eventually(condition: Condition, seconds: float = 30.0) -> None:
-    """Waits until the condition holds; fails when it does not within `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 (the condition lives in another server)
-            await asyncio.sleep(0.02)
+    """Waits until the condition, which lives in another server, holds; fails when it does not within `seconds`."""
+    await waiting.eventually(condition, seconds, interval=0.02)
 
 
 @dataclass

@@ -19,6 +19,8 @@ class Pipeline:
     chain: Chain
     address: str
     http: httpx2.AsyncClient
+    pesos_paid: int = 0
+    """How many payments of one peso the tests have made."""
 
 
 @pytest.fixture(scope="module")

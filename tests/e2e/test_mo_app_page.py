@@ -70,7 +70,7 @@ async def test_the_calls_answer_what_the_page_says(partner: Partner) -> None:
             "bash", "-euo", "pipefail", "-c", text, env=environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        output, errors = await asyncio.wait_for(process.communicate(), 30)
+        output, errors = await asyncio.wait_for(process.communicate(), 100)
         assert process.returncode == 0, errors.decode()
         shown = json.loads(block(PAGE, f"{COMPARES}{name}"))
         found += differences(shown, json.loads(output), name)

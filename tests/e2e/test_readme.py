@@ -37,7 +37,7 @@ async def test_the_calls_answer_what_the_readme_says(pipeline: Pipeline, tmp_pat
         "bash", "-euo", "pipefail", "-c", script.replace(DEVELOPMENT_ADDRESS, pipeline.address),
         cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, errors.decode()
 
     # The first answer goes into a variable there, so it is asked for again.

@@ -13,7 +13,8 @@ from tests.support.postgres import connect_as_owner, drop_databases
 from tests.support.processes import run_command
 from tests.support.service import client_of, running, sign_in
 
-STACK = Settings(environment=Environment.DEVELOPMENT)
+STACK = Settings(environment=Environment.DEVELOPMENT, api_access_token_expire_minutes=30)
+"""Who signs in once here calls for as long as all these tests take."""
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from backend_api.portfolio.end_of_day import EndOfDayRunning
 from tests.engine.lender import Lender, days
 from tests.support.builders import LOANS, Json, get
 from tests.support.processes import try_command
+from tests.support.waiting import least
 
 YEAR = {"amount": "36000.00", "interest_rate": "0.10", "term_months": 12}
 """36 000 x 0.10 / 360: interest of 10.00 a day."""
@@ -456,12 +457,16 @@ async def test_a_loan_costs_the_same_among_many_and_memory_holds_a_few(new_lende
     loan = await new_lender.grant(amount="36000.00", interest_rate="0.10", term_months=12)
     await new_lender.close_days(1)
     seconds: list[float] = []
+
+    async def seconds_of_a_day() -> float:
+        began = time.perf_counter()
+        await new_lender.close_days(1)
+        return time.perf_counter() - began
+
     for count in (500, 4_500):
         await new_lender.owner.execute(COPIES, loan["id"], count - (0 if seconds else 1))
         await new_lender.owner.execute("ANALYZE loans")
-        began = time.perf_counter()
-        await new_lender.close_days(1)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(await least(seconds_of_a_day, below=30 * max(seconds[0], 0.05) if seconds else 0, tries=3))
     totals = orjson.loads(
         await new_lender.owner.fetchval("SELECT totals FROM day_closes ORDER BY business_date DESC LIMIT 1")
     )
@@ -488,10 +493,10 @@ async def eod(lender: Lender, *arguments: str, **environment: str) -> tuple[int,
 
 
 async def test_the_command_says_what_it_did(new_lender: Lender) -> None:
+    today = await new_lender.pass_days(1)  # it has not passed even if a calendar day ends meanwhile
     loan = await new_lender.grant(**YEAR)
     code, said = await eod(new_lender)
     assert (code, said.splitlines()[-1]) == (0, "no day to close"), "today has not passed yet"
-    today = await new_lender.today()
     await new_lender.owner.execute("UPDATE loans SET account = '{}' WHERE id = $1", loan["id"])
     code, said = await eod(new_lender, "--date", str(today + days(1)))
     assert code == 1

@@ -3,6 +3,8 @@
 import asyncio
 from decimal import Decimal
 
+import pytest
+
 from tests.engine.lender import Lender, days
 from tests.support.builders import Json
 
@@ -81,6 +83,7 @@ async def test_a_paid_off_loan_is_reopened_by_a_reversal(lender: Lender) -> None
     await lender.check_books()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_of_10_concurrent_reversals_one_succeeds(lender: Lender) -> None:
     loan = await lender.grant(amount="1000.00")
     payment = await lender.pay(loan, "100.00")

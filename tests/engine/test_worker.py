@@ -36,6 +36,11 @@ from tests.support.waiting import eventually
 BUSINESS_DAY_LOCK = 7301001
 MANY_DAYS = 600
 """So many take longer than it takes to stop a worker."""
+SLOWLY = """
+CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;
+CREATE TRIGGER slowly BEFORE INSERT ON day_closes FOR EACH ROW EXECUTE FUNCTION slowly()
+"""
+"""All of them a minute then: who wants to stop the worker in the middle may be held up for long."""
 ANSWER = """
 INSERT INTO idempotency_keys (principal, key, fingerprint, status, headers, body, sequence, created_at)
 SELECT 'user:test', 'key-' || n || $1, decode(repeat('00', 32), 'hex'), 201, '{}', '', 0, $2
@@ -299,9 +304,11 @@ async def test_it_stops_in_the_middle_of_an_end_of_day_which_the_next_one_takes_
     new_lender: Lender, tmp_path: Path
 ) -> None:
     await granted_days_ago(new_lender, MANY_DAYS)
+    await new_lender.owner.execute(SLOWLY)
     async with works(tmp_path, new_lender) as worker:
         await eventually(lambda: has_closed(new_lender, 5), 60)
         assert await worker.stop() == 0, worker.output()
+    await new_lender.owner.execute("DROP TRIGGER slowly ON day_closes")
     assert "worker_stopped" in worker.output()
     assert 5 <= len(await closed(new_lender)) < MANY_DAYS, "too late to be stopped in the middle"
     async with works(tmp_path, new_lender):

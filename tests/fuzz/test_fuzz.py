@@ -132,7 +132,7 @@ async def test_whatever_is_called_is_answered_as_the_document_says(name: str, ta
 async def test_the_log_of_it_all_parses_and_holds_nothing_private(target: Target) -> None:
     assert ANSWERED[2] > ANSWERED.total() // 20, "hardly a call was taken: this shows little"
     # What is typed into a decoy is logged: everything private, as people type it.
-    async with httpx2.AsyncClient(base_url=target.address) as client:
+    async with httpx2.AsyncClient(base_url=target.address, timeout=30.0) as client:
         for secret in target.secrets - {PASSWORD}:
             await client.post("/wp-login.php", data={"log": secret, "pwd": PASSWORD})
     typed = len(target.secrets) - 1

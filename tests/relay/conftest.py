@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -44,6 +45,20 @@ async def template() -> AsyncIterator[str]:
 @pytest.fixture
 async def house(template: str) -> AsyncIterator[House]:
     """The servers as one test sees them."""
+    async with housed(template) as made:
+        yield made
+
+
+@pytest.fixture
+async def idle(template: str) -> AsyncIterator[House]:
+    """A second house of the same test, for a relay that has nothing to do."""
+    async with housed(template) as made:
+        yield made
+
+
+@asynccontextmanager
+async def housed(template: str) -> AsyncIterator[House]:
+    """A database and a virtual host that are gone at the end."""
     name = f"{template}_{uuid4().hex[:8]}"
     base = Settings(environment=Environment.DEVELOPMENT)
     settings = base.model_copy(update={"postgres_db": name})
@@ -52,7 +67,7 @@ async def house(template: str) -> AsyncIterator[House]:
     await admin.close()
     credentials = (base.rabbitmq_default_user, base.rabbitmq_default_pass.get_secret_value())
     management = f"http://{base.rabbitmq_host}:{os.environ.get('RABBITMQ_MANAGEMENT_PORT', '15672')}/api"
-    async with httpx2.AsyncClient(base_url=management, auth=credentials) as client:
+    async with httpx2.AsyncClient(base_url=management, auth=credentials, timeout=30.0) as client:
         (await client.put(f"/vhosts/{name}")).raise_for_status()
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         (await client.put(f"/permissions/{name}/{base.rabbitmq_default_user}", json=everything)).raise_for_status()

@@ -64,7 +64,11 @@ async def told(api: httpx2.AsyncClient, notice: Json) -> Json:
 
 def signed(body: bytes, age: float = 0, secret: str = DEVELOPMENT_GATEWAY_SECRET) -> dict[str, str]:
     """The headers of a notice that was signed so many seconds ago."""
-    at = int(time() - age)
+    return signed_at(int(time() - age), body, secret)
+
+
+def signed_at(at: int, body: bytes, secret: str = DEVELOPMENT_GATEWAY_SECRET) -> dict[str, str]:
+    """The headers of a notice that was signed at this Unix time."""
     signature = hmac.digest(secret.encode(), b"%d." % at + body, sha256).hex()
     return {"Sofipo-Signature": f"t={at},v1={signature}", "Content-Type": "application/json"}
 

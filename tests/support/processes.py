@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -135,7 +137,7 @@ async def gateway_process(folder: Path, *, port: int | None = None, **environmen
         yield address
 
 
-async def until_ready(running: Process, url: str, seconds: float = 30.0) -> None:
+async def until_ready(running: Process, url: str, seconds: float = 60.0) -> None:
     """Wait until the URL answers 200. Fails with the program's output when it ends before."""
 
     async def answers() -> bool:
@@ -178,13 +180,22 @@ server is just being restarted can go to anybody who listens or connects meanwhi
 back."""
 
 
+_CLAIMS = os.open(Path(tempfile.gettempdir()) / f"sofipo-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
+"""Whoever holds the lock on a byte of this file has the port of that number; the kernel lets go of it at the end."""
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now, and that the kernel gives to nobody by itself."""
+    """A port of the loopback that nobody listens on now, and that nobody gets meanwhile: neither from the kernel by
+    itself, nor by asking here, in this run or in another at its side, for as long as this one lasts."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
+            fcntl.lockf(_CLAIMS, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
