@@ -30,7 +30,10 @@ from tests.support.builders import LOANS, get, new_client, new_loan, pay
 from tests.support.event_database import EventDatabase
 from tests.support.imports import csv_file, row, work
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
+from tests.support.problems import problem
+from tests.support.sabotage import damaged_loan, failing_payments
 from tests.support.service import client_of, create_user, running
+from tests.support.waiting import eventually
 
 OFFICE = "/oficina"
 GOLDEN = Path(__file__).parents[1] / "contract" / "events"
@@ -474,6 +477,45 @@ async def test_a_long_list_goes_on(officer_page: Visitor, api: httpx2.AsyncClien
 async def test_what_is_not_there_is_told_as_a_page(path: str, officer_page: Visitor) -> None:
     page = await officer_page.get(OFFICE + path.format(id=uuid4()), 404)
     assert WORDS.of_code("not_found") in page.text
+
+
+async def test_a_file_that_is_refused_is_a_page(office: Office, officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+    unknown = await officer_page.get(f"{OFFICE}/clientes/{uuid4()}/estado-de-cuenta.pdf", 404)
+    assert WORDS.of_code("not_found") in unknown.text
+    no_name = await officer_page.get(f"{OFFICE}/clientes/nadie/estado-de-cuenta.pdf", 422)
+    assert WORDS.of_code("uuid_parsing") in no_name.text
+    for form in ("csv", "xlsx"):
+        filtered = await officer_page.get(f"{OFFICE}/creditos/exportar.{form}?status=NADA", 422)
+        assert filtered.heading == "No se pudo completar"
+        assert filtered.headers["content-type"].startswith("text/html")
+    given = await officer_page.client.get(office.path(f"{OFFICE}/clientes/exportar.csv"), headers=OPENED)
+    assert (given.status_code, given.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+    problem(await api.get("/api/v1/exports/loans?status=NADA", headers=OPENED), 422)
+
+
+async def test_an_unexpected_error_is_a_page(officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection) -> None:
+    loan = await new_loan(api)
+    path = f"{OFFICE}/creditos/{loan['id']}/pago"
+    async with failing_payments(owner, "23514") as reference:
+        answer = await officer_page.fill_in(path, amount="100.00", reference=reference)
+    page = Page(answer)
+    assert (page.status, page.heading) == (500, "Algo falló de nuestro lado")
+    assert f"Referencia para aclaraciones: {page.headers['x-request-id']}" in page.text
+    assert "sabotage" not in answer.text.replace(reference, "")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_so_is_one_instead_of_a_file(officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection) -> None:
+    loan = await new_loan(api)
+    path = f"{OFFICE}/clientes/{loan['client_id']}/estado-de-cuenta.pdf"
+    async with damaged_loan(owner, loan["id"]):
+
+        async def fails() -> bool:
+            return (await officer_page.client.get(path, headers=OPENED)).status_code == 500
+
+        await eventually(fails)  # as soon as the replica has it
+        assert (await officer_page.get(path, 500)).heading == "Algo falló de nuestro lado"
 
 
 async def test_what_changed_meanwhile_is_told(officer_page: Visitor, api: httpx2.AsyncClient) -> None:

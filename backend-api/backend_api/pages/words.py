@@ -10,11 +10,17 @@ TITLES = {
     404: "No encontramos esa página",
     409: "Algo cambió",
     429: "Espere un momento",
+    500: "Algo falló de nuestro lado",
     503: "Vuelva a intentar en un momento",
 }
 """The heading of a page that refuses, by status."""
 ANY_TITLE = "No se pudo completar"
 ANYTHING_ELSE = "No se pudo completar la operación. No se hizo ningún cambio."
+UNEXPECTED = (
+    "Ocurrió un error que no esperábamos y quedó registrado. Si estaba guardando o pagando algo, revise si quedó hecho "
+    "antes de repetirlo. Si vuelve a pasar, díganos la referencia de abajo."
+)
+"""What is said of an error that nobody foresaw, whose reason is nobody's business."""
 
 LOANS = {
     "PENDING": "Por disponer",
