@@ -42,6 +42,8 @@ STAFF = (Role.ADMIN, Role.OFFICER, Role.AUDITOR)
 OF_EVERYBODY = {"pageSignIn", "pageSignInSend", "pageInvitation", "pageInvitationSend", "pageUnknown"}
 BY_HAND = {
     "pageSignOut": None,
+    "pagePassword": None,
+    "pagePasswordSend": None,
     "officeStart": "portfolio:read",
     "officeStartEvents": "audit:read",
     "officeImportNew": "imports:write",
@@ -290,6 +292,17 @@ async def test_a_user_is_invited_and_chooses_a_password_at_the_office(
     chosen = {"usuario": name, "codigo": code[1], "contrasena": PASSWORD, "repetida": PASSWORD}
     assert location(await visitor.send(invitation, invitation, None, **chosen)) == f"{OFFICE}/entrar?aviso=contrasena"
     assert location(await visitor.sign_in(name, PASSWORD)) == OFFICE
+
+
+async def test_somebody_of_the_house_changes_their_password(app: FastAPI) -> None:
+    async with AsyncExitStack() as stack:
+        visitor = await signed_in(app, stack, Role.AUDITOR)
+        path, chosen = f"{OFFICE}/contrasena", "cuatro gatos pardos"
+        assert path in [link.get("href") for link in (await visitor.get(OFFICE)).all("a")]
+        refused = Page(await visitor.send(path, path, actual="no es", contrasena=chosen, repetida=chosen))
+        assert (refused.status, WORDS.of_code("password_wrong") in refused.text) == (422, True)
+        answer = await visitor.send(path, path, actual=PASSWORD, contrasena=chosen, repetida=chosen)
+        assert NOTICES["cambiada"] in (await visitor.get(location(answer))).text
 
 
 async def test_a_payment_is_reversed_and_not_twice(officer_page: Visitor, api: httpx2.AsyncClient) -> None:

@@ -327,6 +327,46 @@ async def test_signing_out_ends_the_session_everywhere(space: Space, anonymous: 
     await eventually(is_over)
 
 
+async def test_a_password_is_changed_and_all_other_sessions_end(space: Space, visitor: Visitor) -> None:
+    path, chosen = f"{SPACE}/contrasena", "cuatro gatos pardos"
+    await visitor.sign_in(space.username, PASSWORD)
+    fields = {"actual": PASSWORD, "contrasena": chosen, "repetida": chosen}
+    assert location(await space.visitor.send(path, path, **fields)) == f"{SPACE}?aviso=cambiada"
+
+    assert sentences.NOTICES["cambiada"] in (await space.visitor.get(f"{SPACE}?aviso=cambiada")).text
+    assert (await space.visitor.send(f"{SPACE}/carrito/vaciar", SPACE)).status_code == 303  # with its own new session
+
+    async def is_over() -> bool:
+        return (await visitor.client.get(SPACE, headers=OPENED)).status_code == 303
+
+    await eventually(is_over)
+    assert (await visitor.sign_in(space.username, PASSWORD)).status_code == 422
+    assert location(await visitor.sign_in(space.username, chosen)) == SPACE
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"actual": "otra cosa"}, "password_wrong"),
+        ({"actual": ""}, "password_wrong"),
+        ({"actual": "x" * 200}, "password_wrong"),
+        ({"contrasena": "corta", "repetida": "corta"}, "password_length"),
+        ({"contrasena": "x" * 200, "repetida": "x" * 200}, "password_length"),
+        ({"contrasena": "123456789012", "repetida": "123456789012"}, "password_common"),
+        ({"repetida": "cuatro gatos negros"}, "passwords_differ"),
+    ],
+)
+async def test_a_password_that_is_not_changed_is_told_in_the_form(
+    fields: dict[str, str], code: str, space: Space, visitor: Visitor
+) -> None:
+    path = f"{SPACE}/contrasena"
+    whole = {"actual": PASSWORD, "contrasena": "cuatro gatos pardos", "repetida": "cuatro gatos pardos", **fields}
+    page = Page(await space.visitor.send(path, path, **whole))
+    assert (page.status, page.heading, WORDS.of_code(code) in page.text) == (422, "Cambiar contraseña", True)
+    assert not any(value and value in page.source for value in whole.values())
+    assert location(await visitor.sign_in(space.username, PASSWORD)) == SPACE
+
+
 # Forms
 
 

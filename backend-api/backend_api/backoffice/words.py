@@ -5,6 +5,7 @@ from backend_api.pages.words import Words
 NOTICES = {
     "adios": "Salió de la oficina. Ya puede cerrar esta ventana.",
     "contrasena": "Su contraseña quedó guardada. Ya puede entrar con ella.",
+    "cambiada": "Su contraseña quedó cambiada. En los demás equipos hay que entrar de nuevo.",
     "guardado": "Los cambios quedaron guardados.",
     "cliente": "El cliente quedó registrado.",
     "eliminado": "El cliente quedó eliminado y sus datos personales, bloqueados.",
