@@ -5,23 +5,28 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from secrets import token_hex
 from uuid import UUID, uuid4
 
+import aio_pika
 import httpx2
 import pytest
 from backend_api.auth.permissions import PERMISSIONS, Permission, Role
 from backend_api.backoffice import history
 from backend_api.backoffice.api import ASKED_BY_HAND
 from backend_api.backoffice.endpoints import DECLARED, routes
-from backend_api.backoffice.pages import FormPage
+from backend_api.backoffice.pages import ROWS, FormPage
 from backend_api.backoffice.words import NOTICES, WORDS
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
+from backend_api.outbox import broker
 from backend_api.outbox.envelope import event_id
 from backend_api.settings import Settings
+from event_consumer.topology import Topology, declare
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -30,6 +35,7 @@ from tests.support.builders import LOANS, get, new_client, new_loan, pay
 from tests.support.event_database import EventDatabase
 from tests.support.imports import csv_file, row, work
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
+from tests.support.postgres import set_business_date
 from tests.support.problems import problem
 from tests.support.sabotage import damaged_loan, failing_payments
 from tests.support.service import client_of, create_user, running
@@ -64,6 +70,10 @@ ROUTES = [
     for method in sorted(route.methods or ())
 ]
 FORMS = [path for path, method, _ in ROUTES if method == "POST" and not path.endswith("/importaciones/nueva")]
+
+
+CHANGED = ("amount", "interest_rate", "installments")
+"""The terms that the test of their form changes."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +335,59 @@ async def test_a_loan_is_written_off_restructured_and_charged(officer_page: Visi
     assert f"Crédito {good['folio']}" in (await officer_page.get(new)).text
     states = [(await get(api, f"{LOANS}/{one['id']}"))["status"] for one in (bad, good)]
     assert states == ["WRITTEN_OFF", "RESTRUCTURED"]
+
+
+async def test_the_terms_of_a_loan_that_waits_are_changed(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+    loan = await new_loan(api, status="PENDING", amount="9000.00", interest_rate="0.36", term_months=6)
+    path = f"{OFFICE}/creditos/{loan['id']}"
+    form = f"{path}/condiciones"
+    assert f'href="{form}"' in (await officer_page.get(path)).source
+    shown = (await officer_page.get(form)).filled
+    assert shown.items() >= {"amount": "9000.00", "interest_rate": "36", "installments": "6"}.items()
+    answer = await officer_page.post(form, {**shown, "amount": "$12,000", "interest_rate": "24", "installments": "12"})
+    assert location(answer) == f"{path}?aviso=guardado"
+    now = await get(api, f"{LOANS}/{loan['id']}")
+    assert (now["amount"], now["interest_rate"], now["term_months"]) == ("12000.00", "0.24", 12)
+    assert now["terms"] == {**loan["terms"], **{name: now["terms"][name] for name in CHANGED}}
+
+    wrong = Page(await officer_page.fill_in(form, installments="601"))
+    assert (wrong.status, 'id="campo-installments-error"' in wrong.source) == (422, True)
+    stale = await officer_page.post(form, {**shown, "una_vez": token_hex(9), "amount": "1000"})
+    assert (stale.status_code, WORDS.of_code("precondition_failed") in Page(stale).text) == (412, True)
+    assert location(await officer_page.fill_in(f"{path}/activar")) == f"{path}?aviso=activado"
+    assert f'href="{form}"' not in (await officer_page.get(path)).source
+    frozen = Page(await officer_page.fill_in(form, amount="1000"))
+    assert (frozen.status, WORDS.of_code("terms_frozen") in frozen.text) == (409, True)
+
+
+async def test_a_payment_of_an_earlier_day_is_spread_by_hand(
+    app: FastAPI, officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection
+) -> None:
+    today = await owner.fetchval("SELECT business_date FROM business_day")
+    client = await new_client(api)
+    await set_business_date(owner, app.state.resources, today - timedelta(days=3))
+    try:
+        first, second = [await new_loan(api, client["id"], amount="3000.00") for _ in range(2)]
+    finally:
+        await set_business_date(owner, app.state.resources, today)
+    form = f"{OFFICE}/clientes/{client['id']}/pago-repartido"
+    assert f'href="{form}"' in (await officer_page.get(f"{OFFICE}/clientes/{client['id']}")).source
+    names = {field.get("name") for field in (await officer_page.get(form)).all("input")}
+    share = f"payment_details.{second['id']}"
+    assert {f"payment_details.{first['id']}", share} <= names
+
+    paid_on = (today - timedelta(days=2)).isoformat()
+    too_much = Page(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "500.01"}))
+    assert (too_much.status, WORDS.of_code("details_exceed_amount") in too_much.text) == (422, True)
+    assert too_much.filled[share] == "500.01"
+    unreadable = Page(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "mucho"}))
+    assert (unreadable.status, 'id="campo-payment_details-error"' in unreadable.source) == (422, True)
+
+    paid = location(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "$400.00"}))
+    payment = await get(api, f"/api/v1/payments/{paid.rpartition('/')[2].partition('?')[0]}")
+    assert (payment["paid_on"], payment["posted_on"]) == (paid_on, today.isoformat())
+    parts = {one["loan_id"]: one["amount"] for one in payment["allocations"]}
+    assert parts == {first["id"]: "100.00", second["id"]: "400.00"}
 
 
 async def test_a_second_person_decides(settings: Settings) -> None:
