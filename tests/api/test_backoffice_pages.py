@@ -458,6 +458,55 @@ async def test_parked_events_go_back(office: Office, owner: Connection, api: htt
     assert "too large" not in (await office.visitors[Role.ADMIN].get(path)).text
 
 
+async def test_what_was_parked_is_listed_page_by_page(
+    office: Office, owner: Connection, api: httpx2.AsyncClient, settings: Settings
+) -> None:
+    client = await new_client(api)
+    for number in range(ROWS):
+        await api.patch(f"/api/v1/clients/{client['id']}", json={"phone": f"55000000{number:02}"})
+    parked = "UPDATE outbox SET parked_at = $2, parked_reason = $3 WHERE aggregate_id = $1"
+    await owner.execute(parked, client["id"], datetime.now(UTC), "too large")
+    events = [event_id(UUID(client["id"]), number) for number in range(1, ROWS + 2)]
+    messages = [f"poison-{number:02}" for number in range(2 * ROWS + 1)]
+    visitor, path = office.visitors[Role.ADMIN], f"{OFFICE}/eventos"
+    async with await aio_pika.connect(broker.url(settings)) as connection:
+        channel = await connection.channel()
+        await declare(channel, Topology())
+        parking = await channel.get_queue(broker.PARKED_QUEUE)
+        await parking.purge()
+        for message in messages:
+            await channel.default_exchange.publish(aio_pika.Message(b"", message_id=message), broker.PARKED_QUEUE)
+        try:
+            first = await visitor.get(path)
+            assert listed(first) == [*events[:ROWS], *messages[:ROWS]]
+            second = await visitor.get(goes_on(first, "mensajes"))
+            third = await visitor.get(goes_on(second, "mensajes"))
+            assert listed(second) + listed(third) == [*events[:ROWS], *messages[ROWS:-1], *events[:ROWS], messages[-1]]
+            last = await visitor.get(goes_on(third, "eventos"))
+            assert listed(last) == [events[-1], messages[-1]]
+            assert "-siguientes" not in last.source
+            assert WORDS.of_code("cursor_invalid") in (await visitor.get(f"{path}?mensajes=25", 422)).text
+            # One of the last page goes back like any other.
+            await visitor.send(f"{path}/reintentar", path, None, mensaje=messages[-1])
+            returned = await (await channel.get_queue(broker.QUEUE)).get()
+            assert returned.message_id == messages[-1]
+            await returned.ack()
+        finally:
+            await parking.purge()
+            await owner.execute(parked, client["id"], None, None)
+
+
+def listed(page: Page) -> list[str]:
+    """The ids of the events and messages that a page shows."""
+    return re.findall(r'<th scope="row" class="code">([^<]+)</th>', page.source)
+
+
+def goes_on(page: Page, name: str) -> str:
+    """Where one of its lists goes on."""
+    [following] = re.findall(f'id="{name}-siguientes" href="([^"#]+)', page.source)
+    return unescape(following)
+
+
 # What happened
 
 
