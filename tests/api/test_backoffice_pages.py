@@ -5,23 +5,28 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from secrets import token_hex
 from uuid import UUID, uuid4
 
+import aio_pika
 import httpx2
 import pytest
 from backend_api.auth.permissions import PERMISSIONS, Permission, Role
 from backend_api.backoffice import history
 from backend_api.backoffice.api import ASKED_BY_HAND
 from backend_api.backoffice.endpoints import DECLARED, routes
-from backend_api.backoffice.pages import FormPage
+from backend_api.backoffice.pages import ROWS, FormPage
 from backend_api.backoffice.words import NOTICES, WORDS
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
+from backend_api.outbox import broker
 from backend_api.outbox.envelope import event_id
 from backend_api.settings import Settings
+from event_consumer.topology import Topology, declare
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -30,7 +35,11 @@ from tests.support.builders import LOANS, get, new_client, new_loan, pay
 from tests.support.event_database import EventDatabase
 from tests.support.imports import csv_file, row, work
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
+from tests.support.postgres import set_business_date
+from tests.support.problems import problem
+from tests.support.sabotage import damaged_loan, failing_payments
 from tests.support.service import client_of, create_user, running
+from tests.support.waiting import eventually
 
 OFFICE = "/oficina"
 GOLDEN = Path(__file__).parents[1] / "contract" / "events"
@@ -39,6 +48,8 @@ STAFF = (Role.ADMIN, Role.OFFICER, Role.AUDITOR)
 OF_EVERYBODY = {"pageSignIn", "pageSignInSend", "pageInvitation", "pageInvitationSend", "pageUnknown"}
 BY_HAND = {
     "pageSignOut": None,
+    "pagePassword": None,
+    "pagePasswordSend": None,
     "officeStart": "portfolio:read",
     "officeStartEvents": "audit:read",
     "officeImportNew": "imports:write",
@@ -59,6 +70,10 @@ ROUTES = [
     for method in sorted(route.methods or ())
 ]
 FORMS = [path for path, method, _ in ROUTES if method == "POST" and not path.endswith("/importaciones/nueva")]
+
+
+CHANGED = ("amount", "interest_rate", "installments")
+"""The terms that the test of their form changes."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +304,17 @@ async def test_a_user_is_invited_and_chooses_a_password_at_the_office(
     assert location(await visitor.sign_in(name, PASSWORD)) == OFFICE
 
 
+async def test_somebody_of_the_house_changes_their_password(app: FastAPI) -> None:
+    async with AsyncExitStack() as stack:
+        visitor = await signed_in(app, stack, Role.AUDITOR)
+        path, chosen = f"{OFFICE}/contrasena", "cuatro gatos pardos"
+        assert path in [link.get("href") for link in (await visitor.get(OFFICE)).all("a")]
+        refused = Page(await visitor.send(path, path, actual="no es", contrasena=chosen, repetida=chosen))
+        assert (refused.status, WORDS.of_code("password_wrong") in refused.text) == (422, True)
+        answer = await visitor.send(path, path, actual=PASSWORD, contrasena=chosen, repetida=chosen)
+        assert NOTICES["cambiada"] in (await visitor.get(location(answer))).text
+
+
 async def test_a_payment_is_reversed_and_not_twice(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
     loan = await new_loan(api)
     payment = (await pay(api, loan["id"], "100.00")).json()["id"]
@@ -309,6 +335,59 @@ async def test_a_loan_is_written_off_restructured_and_charged(officer_page: Visi
     assert f"Crédito {good['folio']}" in (await officer_page.get(new)).text
     states = [(await get(api, f"{LOANS}/{one['id']}"))["status"] for one in (bad, good)]
     assert states == ["WRITTEN_OFF", "RESTRUCTURED"]
+
+
+async def test_the_terms_of_a_loan_that_waits_are_changed(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+    loan = await new_loan(api, status="PENDING", amount="9000.00", interest_rate="0.36", term_months=6)
+    path = f"{OFFICE}/creditos/{loan['id']}"
+    form = f"{path}/condiciones"
+    assert f'href="{form}"' in (await officer_page.get(path)).source
+    shown = (await officer_page.get(form)).filled
+    assert shown.items() >= {"amount": "9000.00", "interest_rate": "36", "installments": "6"}.items()
+    answer = await officer_page.post(form, {**shown, "amount": "$12,000", "interest_rate": "24", "installments": "12"})
+    assert location(answer) == f"{path}?aviso=guardado"
+    now = await get(api, f"{LOANS}/{loan['id']}")
+    assert (now["amount"], now["interest_rate"], now["term_months"]) == ("12000.00", "0.24", 12)
+    assert now["terms"] == {**loan["terms"], **{name: now["terms"][name] for name in CHANGED}}
+
+    wrong = Page(await officer_page.fill_in(form, installments="601"))
+    assert (wrong.status, 'id="campo-installments-error"' in wrong.source) == (422, True)
+    stale = await officer_page.post(form, {**shown, "una_vez": token_hex(9), "amount": "1000"})
+    assert (stale.status_code, WORDS.of_code("precondition_failed") in Page(stale).text) == (412, True)
+    assert location(await officer_page.fill_in(f"{path}/activar")) == f"{path}?aviso=activado"
+    assert f'href="{form}"' not in (await officer_page.get(path)).source
+    frozen = Page(await officer_page.fill_in(form, amount="1000"))
+    assert (frozen.status, WORDS.of_code("terms_frozen") in frozen.text) == (409, True)
+
+
+async def test_a_payment_of_an_earlier_day_is_spread_by_hand(
+    app: FastAPI, officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection
+) -> None:
+    today = await owner.fetchval("SELECT business_date FROM business_day")
+    client = await new_client(api)
+    await set_business_date(owner, app.state.resources, today - timedelta(days=3))
+    try:
+        first, second = [await new_loan(api, client["id"], amount="3000.00") for _ in range(2)]
+    finally:
+        await set_business_date(owner, app.state.resources, today)
+    form = f"{OFFICE}/clientes/{client['id']}/pago-repartido"
+    assert f'href="{form}"' in (await officer_page.get(f"{OFFICE}/clientes/{client['id']}")).source
+    names = {field.get("name") for field in (await officer_page.get(form)).all("input")}
+    share = f"payment_details.{second['id']}"
+    assert {f"payment_details.{first['id']}", share} <= names
+
+    paid_on = (today - timedelta(days=2)).isoformat()
+    too_much = Page(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "500.01"}))
+    assert (too_much.status, WORDS.of_code("details_exceed_amount") in too_much.text) == (422, True)
+    assert too_much.filled[share] == "500.01"
+    unreadable = Page(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "mucho"}))
+    assert (unreadable.status, 'id="campo-payment_details-error"' in unreadable.source) == (422, True)
+
+    paid = location(await officer_page.fill_in(form, amount="500", paid_on=paid_on, **{share: "$400.00"}))
+    payment = await get(api, f"/api/v1/payments/{paid.rpartition('/')[2].partition('?')[0]}")
+    assert (payment["paid_on"], payment["posted_on"]) == (paid_on, today.isoformat())
+    parts = {one["loan_id"]: one["amount"] for one in payment["allocations"]}
+    assert parts == {first["id"]: "100.00", second["id"]: "400.00"}
 
 
 async def test_a_second_person_decides(settings: Settings) -> None:
@@ -377,6 +456,55 @@ async def test_parked_events_go_back(office: Office, owner: Connection, api: htt
     answer = await office.visitors[Role.ADMIN].send(f"{path}/reintentar", path, None, evento=event)
     assert location(answer) == f"{path}?aviso=reintento"
     assert "too large" not in (await office.visitors[Role.ADMIN].get(path)).text
+
+
+async def test_what_was_parked_is_listed_page_by_page(
+    office: Office, owner: Connection, api: httpx2.AsyncClient, settings: Settings
+) -> None:
+    client = await new_client(api)
+    for number in range(ROWS):
+        await api.patch(f"/api/v1/clients/{client['id']}", json={"phone": f"55000000{number:02}"})
+    parked = "UPDATE outbox SET parked_at = $2, parked_reason = $3 WHERE aggregate_id = $1"
+    await owner.execute(parked, client["id"], datetime.now(UTC), "too large")
+    events = [event_id(UUID(client["id"]), number) for number in range(1, ROWS + 2)]
+    messages = [f"poison-{number:02}" for number in range(2 * ROWS + 1)]
+    visitor, path = office.visitors[Role.ADMIN], f"{OFFICE}/eventos"
+    async with await aio_pika.connect(broker.url(settings)) as connection:
+        channel = await connection.channel()
+        await declare(channel, Topology())
+        parking = await channel.get_queue(broker.PARKED_QUEUE)
+        await parking.purge()
+        for message in messages:
+            await channel.default_exchange.publish(aio_pika.Message(b"", message_id=message), broker.PARKED_QUEUE)
+        try:
+            first = await visitor.get(path)
+            assert listed(first) == [*events[:ROWS], *messages[:ROWS]]
+            second = await visitor.get(goes_on(first, "mensajes"))
+            third = await visitor.get(goes_on(second, "mensajes"))
+            assert listed(second) + listed(third) == [*events[:ROWS], *messages[ROWS:-1], *events[:ROWS], messages[-1]]
+            last = await visitor.get(goes_on(third, "eventos"))
+            assert listed(last) == [events[-1], messages[-1]]
+            assert "-siguientes" not in last.source
+            assert WORDS.of_code("cursor_invalid") in (await visitor.get(f"{path}?mensajes=25", 422)).text
+            # One of the last page goes back like any other.
+            await visitor.send(f"{path}/reintentar", path, None, mensaje=messages[-1])
+            returned = await (await channel.get_queue(broker.QUEUE)).get()
+            assert returned.message_id == messages[-1]
+            await returned.ack()
+        finally:
+            await parking.purge()
+            await owner.execute(parked, client["id"], None, None)
+
+
+def listed(page: Page) -> list[str]:
+    """The ids of the events and messages that a page shows."""
+    return re.findall(r'<th scope="row" class="code">([^<]+)</th>', page.source)
+
+
+def goes_on(page: Page, name: str) -> str:
+    """Where one of its lists goes on."""
+    [following] = re.findall(f'id="{name}-siguientes" href="([^"#]+)', page.source)
+    return unescape(following)
 
 
 # What happened
@@ -474,6 +602,45 @@ async def test_a_long_list_goes_on(officer_page: Visitor, api: httpx2.AsyncClien
 async def test_what_is_not_there_is_told_as_a_page(path: str, officer_page: Visitor) -> None:
     page = await officer_page.get(OFFICE + path.format(id=uuid4()), 404)
     assert WORDS.of_code("not_found") in page.text
+
+
+async def test_a_file_that_is_refused_is_a_page(office: Office, officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+    unknown = await officer_page.get(f"{OFFICE}/clientes/{uuid4()}/estado-de-cuenta.pdf", 404)
+    assert WORDS.of_code("not_found") in unknown.text
+    no_name = await officer_page.get(f"{OFFICE}/clientes/nadie/estado-de-cuenta.pdf", 422)
+    assert WORDS.of_code("uuid_parsing") in no_name.text
+    for form in ("csv", "xlsx"):
+        filtered = await officer_page.get(f"{OFFICE}/creditos/exportar.{form}?status=NADA", 422)
+        assert filtered.heading == "No se pudo completar"
+        assert filtered.headers["content-type"].startswith("text/html")
+    given = await officer_page.client.get(office.path(f"{OFFICE}/clientes/exportar.csv"), headers=OPENED)
+    assert (given.status_code, given.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+    problem(await api.get("/api/v1/exports/loans?status=NADA", headers=OPENED), 422)
+
+
+async def test_an_unexpected_error_is_a_page(officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection) -> None:
+    loan = await new_loan(api)
+    path = f"{OFFICE}/creditos/{loan['id']}/pago"
+    async with failing_payments(owner, "23514") as reference:
+        answer = await officer_page.fill_in(path, amount="100.00", reference=reference)
+    page = Page(answer)
+    assert (page.status, page.heading) == (500, "Algo falló de nuestro lado")
+    assert f"Referencia para aclaraciones: {page.headers['x-request-id']}" in page.text
+    assert "sabotage" not in answer.text.replace(reference, "")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_so_is_one_instead_of_a_file(officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection) -> None:
+    loan = await new_loan(api)
+    path = f"{OFFICE}/clientes/{loan['client_id']}/estado-de-cuenta.pdf"
+    async with damaged_loan(owner, loan["id"]):
+
+        async def fails() -> bool:
+            return (await officer_page.client.get(path, headers=OPENED)).status_code == 500
+
+        await eventually(fails)  # as soon as the replica has it
+        assert (await officer_page.get(path, 500)).heading == "Algo falló de nuestro lado"
 
 
 async def test_what_changed_meanwhile_is_told(officer_page: Visitor, api: httpx2.AsyncClient) -> None:

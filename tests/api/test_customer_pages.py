@@ -36,6 +36,8 @@ from pypdf import PdfReader
 from tests.support.builders import LOANS, Json, get, new_client, new_loan, pay
 from tests.support.customer_space import ME, notice_of, told
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
+from tests.support.problems import problem
+from tests.support.sabotage import damaged_loan
 from tests.support.service import ADDRESS, client_of, create_user, running
 from tests.support.waiting import eventually
 
@@ -325,6 +327,46 @@ async def test_signing_out_ends_the_session_everywhere(space: Space, anonymous: 
     await eventually(is_over)
 
 
+async def test_a_password_is_changed_and_all_other_sessions_end(space: Space, visitor: Visitor) -> None:
+    path, chosen = f"{SPACE}/contrasena", "cuatro gatos pardos"
+    await visitor.sign_in(space.username, PASSWORD)
+    fields = {"actual": PASSWORD, "contrasena": chosen, "repetida": chosen}
+    assert location(await space.visitor.send(path, path, **fields)) == f"{SPACE}?aviso=cambiada"
+
+    assert sentences.NOTICES["cambiada"] in (await space.visitor.get(f"{SPACE}?aviso=cambiada")).text
+    assert (await space.visitor.send(f"{SPACE}/carrito/vaciar", SPACE)).status_code == 303  # with its own new session
+
+    async def is_over() -> bool:
+        return (await visitor.client.get(SPACE, headers=OPENED)).status_code == 303
+
+    await eventually(is_over)
+    assert (await visitor.sign_in(space.username, PASSWORD)).status_code == 422
+    assert location(await visitor.sign_in(space.username, chosen)) == SPACE
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"actual": "otra cosa"}, "password_wrong"),
+        ({"actual": ""}, "password_wrong"),
+        ({"actual": "x" * 200}, "password_wrong"),
+        ({"contrasena": "corta", "repetida": "corta"}, "password_length"),
+        ({"contrasena": "x" * 200, "repetida": "x" * 200}, "password_length"),
+        ({"contrasena": "123456789012", "repetida": "123456789012"}, "password_common"),
+        ({"repetida": "cuatro gatos negros"}, "passwords_differ"),
+    ],
+)
+async def test_a_password_that_is_not_changed_is_told_in_the_form(
+    fields: dict[str, str], code: str, space: Space, visitor: Visitor
+) -> None:
+    path = f"{SPACE}/contrasena"
+    whole = {"actual": PASSWORD, "contrasena": "cuatro gatos pardos", "repetida": "cuatro gatos pardos", **fields}
+    page = Page(await space.visitor.send(path, path, **whole))
+    assert (page.status, page.heading, WORDS.of_code(code) in page.text) == (422, "Cambiar contraseña", True)
+    assert not any(value and value in page.source for value in whole.values())
+    assert location(await visitor.sign_in(space.username, PASSWORD)) == SPACE
+
+
 # Forms
 
 
@@ -365,6 +407,48 @@ async def test_only_forms_are_read(space: Space) -> None:
     assert (await client.post(path, files={"csrf": (None, token)}, headers=OPENED)).status_code == 415
     large = {"csrf": token, "x": "y" * 2_000_000}
     assert (await client.post(path, data=large, headers=OPENED)).status_code == 413
+
+
+async def test_a_method_that_a_page_does_not_know_is_refused_as_a_page(space: Space) -> None:
+    for path in (f"{SPACE}/movimientos", f"{SPACE}/nada"):
+        answer = await space.visitor.post(path, {})
+        assert (answer.status_code, WORDS.of_status(405) in Page(answer).text) == (405, True)
+        assert answer.headers["allow"] == "GET"
+
+
+# What nobody foresaw
+
+
+async def test_an_unexpected_error_is_a_page_and_the_session_goes_on(space: Space, owner: Connection) -> None:
+    path, client = f"{SPACE}/creditos/{space.loan['id']}", space.visitor.client
+    async with damaged_loan(owner, space.loan["id"]):
+
+        async def fails() -> bool:
+            return (await client.get(path, headers=OPENED)).status_code == 500
+
+        await eventually(fails)  # as soon as the replica has it
+        del client.cookies[ACCESS]
+        answer = await client.get(path, headers=OPENED | {"X-Request-ID": "call-9"})
+        page = Page(answer)
+        assert (page.status, page.heading) == (500, "Algo falló de nuestro lado")
+        assert "Referencia para aclaraciones: call-9" in page.text
+        assert "a sheet of terms" not in page.source
+        assert page.headers["cache-control"] == "no-store"
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-frame-options"] == "DENY"
+        assert ACCESS in client.cookies  # what was renewed for the page stays renewed
+        pdf = await client.get(f"{SPACE}/movimientos/estado-de-cuenta.pdf", headers=OPENED)
+        assert (pdf.status_code, Page(pdf).heading) == (500, page.heading)
+        headers = {"Authorization": f"Bearer {client.cookies[ACCESS]}"}
+        problem(await client.get(f"{LOANS}/{space.loan['id']}/schedule", headers=headers), 500, "internal_error")
+
+
+async def test_so_is_one_after_a_form(space: Space, owner: Connection) -> None:
+    async with damaged_loan(owner, space.loan["id"]):
+        token = (await space.visitor.get(f"{SPACE}/carrito")).token
+        fields = {"csrf": token, "credito": space.loan["id"], "pagos": "1"}
+        answer = await space.visitor.post(f"{SPACE}/carrito/agregar", fields)
+    assert (answer.status_code, Page(answer).heading) == (500, "Algo falló de nuestro lado")
 
 
 async def get_cart(space: Space) -> Json:

@@ -260,6 +260,14 @@ def test_every_column_of_the_document_adds_up() -> None:
         assert sum(pesos(row[name]) for row in loans) == pesos(total[name])
 
 
+def test_commissions_stand_apart_with_their_vat_and_what_was_given_back() -> None:
+    *rows, total = table_of(sample(), "Comisiones", 4)
+    assert [row["Total"] for row in rows] == ["$11.60", "$11.60", "-$11.60"]
+    assert rows[2]["Concepto"].startswith("Cancelación: comisión por pago en línea · SPEI 260915")
+    assert (total["Importe"], total["IVA"], total["Total"]) == ("$10.00", "$1.60", "$11.60")
+    assert "Comisiones por pagos en línea" not in texts(content(replace(sample(), commissions=())))
+
+
 def test_what_is_open_of_the_installments_is_what_is_due() -> None:
     _, late, _ = sample().loans
     assert sum(line.open for line in late.installments) == late.position.due.total == late.overdue.total > ZERO

@@ -30,6 +30,7 @@ async def test_two_officers_grant_a_loan_and_take_a_payment_back(
     ):
         name = await _registers_a_client(maker)
         folio = await _grants(maker)
+        await _changes_the_terms(maker)
         await _asks_for_activation(maker)
         await checker.page.goto(f"{OFFICE}/autorizaciones")
         await checker.look("autorizaciones")
@@ -48,6 +49,7 @@ async def test_two_officers_grant_a_loan_and_take_a_payment_back(
         await maker.page.goto(f"{OFFICE}/creditos?buscar={folio}")
         await maker.arrives(f"Crédito {folio}")
         await maker.look("credito")
+        await _spreads_a_payment(maker, name, folio)
         assert maker.faults == checker.faults == []
 
 
@@ -104,6 +106,10 @@ async def test_an_administrator_looks_after_users_keys_and_events(chromium: Brow
         ):
             await page.goto(f"{OFFICE}/{place}")
             await visitor.look(place.replace("/", "-"))
+
+        await page.get_by_role("link", name="Mi contraseña").click()
+        await visitor.arrives("Cambiar contraseña")
+        await visitor.look("contrasena")
 
 
 async def test_an_auditor_sees_everything_and_changes_nothing(chromium: Browser, site: Site, axe: str) -> None:
@@ -180,6 +186,37 @@ async def _grants(visitor: Visitor) -> str:
     await expect(page.locator("#estado")).to_have_text("Por disponer")
     await visitor.look("credito-por-disponer")
     return (await page.get_by_role("heading", level=1).inner_text()).removeprefix("Crédito ")
+
+
+async def _changes_the_terms(visitor: Visitor) -> None:
+    page = visitor.page
+    await page.get_by_role("link", name="Cambiar condiciones").click()
+    await visitor.arrives("Cambiar condiciones")
+    await page.get_by_label("Número de pagos").fill("601")
+    await press(visitor, "Guardar condiciones")
+    await expect(page.locator("#campo-installments-error")).to_be_visible()
+    visitor.was_refused(422)
+    await visitor.look("condiciones")
+    await page.get_by_label("Número de pagos").fill("18")
+    await press(visitor, "Guardar condiciones")
+    await expect(page.locator("#avisos")).to_contain_text("quedaron guardados")
+
+
+async def _spreads_a_payment(visitor: Visitor, name: str, folio: str) -> None:
+    page = visitor.page
+    await page.get_by_role("link", name=name).click()
+    await visitor.arrives(name)
+    await page.get_by_role("link", name="Registrar pago repartido").click()
+    await visitor.arrives("Registrar pago repartido")
+    await page.get_by_label("Importe").fill("1000")
+    await page.get_by_label(f"Crédito {folio}").fill("2000")
+    await press(visitor, "Registrar pago")
+    await expect(page.locator("#problema")).to_contain_text("suma más que el importe")
+    visitor.was_refused(422)
+    await visitor.look("pago-repartido")
+    await page.get_by_label(f"Crédito {folio}").fill("1000")
+    await press(visitor, "Registrar pago")
+    await visitor.arrives("Pago de $1,000.00")
 
 
 async def _asks_for_activation(visitor: Visitor) -> None:

@@ -11,6 +11,8 @@ from playwright.async_api import Browser, expect
 from tests.browser.site import PASSWORD, Site
 from tests.browser.visitor import visit
 from tests.support.processes import api_process
+from tests.support.sabotage import damaged_loan
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)  # the first test installs the browser where there is none
 
@@ -55,6 +57,50 @@ async def test_somebody_who_was_invited_and_owes_nothing(chromium: Browser, site
         await visitor.arrives("No encontramos esa página")
         visitor.was_refused(404)
         await visitor.look("no-existe")
+
+
+@pytest.mark.parametrize(("size", "scripted"), [("phone", True), ("desktop", False)])
+async def test_a_password_is_changed(chromium: Browser, site: Site, axe: str, size: str, scripted: bool) -> None:
+    borrower = await site.borrower()
+    async with visit(chromium, site, size, axe, scripted=scripted) as visitor:
+        page = visitor.page
+        await page.goto("/espacio")
+        await visitor.sign_in(borrower)
+        await visitor.look("mis-deudas")
+        await page.get_by_role("link", name="Contraseña").click()
+        await visitor.arrives("Cambiar contraseña")
+        for current, said in (("no es esta", "La contraseña actual no es correcta"), (PASSWORD, None)):
+            await page.get_by_label("Contraseña actual").fill(current)
+            await page.get_by_label("Contraseña nueva").fill("cuatro gatos pardos")
+            await page.get_by_label("Repita la contraseña").fill("cuatro gatos pardos")
+            await page.get_by_role("button", name="Cambiar contraseña").click()
+            if said:
+                await expect(page.get_by_role("alert")).to_contain_text(said)
+                visitor.was_refused(422)
+                await visitor.look("contrasena")
+        await visitor.arrives("Mis deudas")
+        await expect(page.locator("#avisos")).to_contain_text("Su contraseña quedó cambiada")
+        assert visitor.faults == []
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+async def test_an_error_that_nobody_foresaw_is_a_page(chromium: Browser, site: Site, axe: str, size: str) -> None:
+    borrower = await site.borrower()
+    async with visit(chromium, site, size, axe) as visitor:
+        await visitor.page.goto("/espacio")
+        await visitor.sign_in(borrower)
+        async with damaged_loan(site.owner, borrower.loan_id):
+
+            async def fails() -> bool:
+                answer = await visitor.page.goto(f"/espacio/creditos/{borrower.loan_id}")
+                return answer is not None and answer.status == 500
+
+            await eventually(fails)  # as soon as the replica has it
+            await visitor.arrives("Algo falló de nuestro lado")
+            visitor.was_refused(500)
+            await visitor.look("error")
+        await visitor.page.get_by_role("link", name="Ir a Mis deudas").click()
+        await visitor.arrives("Mis deudas")
 
 
 async def test_a_form_without_its_token_does_nothing(chromium: Browser, site: Site, axe: str) -> None:

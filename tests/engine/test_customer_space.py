@@ -1,5 +1,6 @@
 """Carts and orders while days pass: quotes, late notices, the window for taking a payment back, the books."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -11,7 +12,7 @@ import httpx2
 from backend_api.auth.permissions import Role
 
 from tests.engine.lender import Lender
-from tests.support.builders import PAYMENTS, Json, get
+from tests.support.builders import CLIENTS, PAYMENTS, Json, get
 from tests.support.customer_space import ME, check_out, notice_of, order_of, put, told
 from tests.support.problems import problem
 from tests.support.service import running, signed_in_as
@@ -145,6 +146,39 @@ async def test_commissions_of_a_day_are_in_its_totals(new_lender: Lender) -> Non
     [fees] = [account for account in balance["accounts"] if account["account"] == "5201"]
     assert fees["credit"] == "20.00"
     await lender.check_books()
+
+
+async def test_a_statement_tells_the_commissions_of_its_days_and_always_the_same(lender: Lender) -> None:
+    loan = await lender.grant(amount="9000.00", term_months=6)
+    path = f"{CLIENTS}/{loan['client_id']}/account-statement"
+    async with borrower_of(lender, loan, cart_commission=COMMISSION) as calls:
+        number = code()
+        paid = (await told(calls, notice_of(await order_of(calls, loan), number)))["payment_id"]
+        first = await lender.today()
+        await lender.pass_days(1)
+        period = {"from": str(first), "to": str(first)}
+        told_first = {form: await _statement(lender, path, form, period) for form in ("json", "html", "pdf")}
+        assert (await lender.api.post(f"{PAYMENTS}/{paid}/reverse", json={})).status_code == 200
+    assert {form: await _statement(lender, path, form, period) for form in told_first} == told_first
+    [charged] = json.loads(told_first["json"])["commissions"]
+    assert charged == {
+        "posted_on": str(first), "payment_id": paid, "reference": number,
+        "amount": "10.00", "vat": "1.60", "total": "11.60",
+    }  # fmt: skip
+    assert f"Comisión por pago en línea · {number}" in told_first["html"].decode()
+
+    today = str(await lender.today())
+    [given_back] = (await get(lender.api, path, params={"from": today, "to": today}))["commissions"]
+    assert given_back == {**charged, "posted_on": today, "amount": "-10.00", "vat": "-1.60", "total": "-11.60"}
+    whole = await get(lender.api, path, params={"from": str(first), "to": today})
+    assert whole["commissions"] == [charged, given_back]
+    assert Decimal(whole["closing_balance"]) == Decimal("9000.00")
+
+
+async def _statement(lender: Lender, path: str, form: str, period: dict[str, str]) -> bytes:
+    answer = await lender.api.get(path, params={**period, "format": form})
+    assert answer.status_code == 200, answer.text
+    return answer.content
 
 
 async def test_a_payment_in_advance_from_a_cart_stays_one_when_something_before_it_is_taken_back(

@@ -1,8 +1,9 @@
-"""Triggers that make the database fail on demand, for rows that are marked by their payment reference."""
+"""Faults of the database on demand: triggers for rows that are marked by their payment reference, and a damaged row."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
+from uuid import UUID
 
 from backend_api.db.pools import Connection
 
@@ -35,3 +36,15 @@ async def failing_payments(
         yield name
     finally:
         await owner.execute(f"DROP TRIGGER {name} ON payments; DROP FUNCTION {name}(); DROP SEQUENCE {name}")
+
+
+@asynccontextmanager
+async def damaged_loan(owner: Connection, loan_id: str) -> AsyncIterator[None]:
+    """The loan's terms cannot be read: nobody who reckons with them foresaw that."""
+    terms = await owner.fetchval("SELECT terms FROM loans WHERE id = $1", UUID(loan_id))
+    damage = "UPDATE loans SET terms = $2 WHERE id = $1"
+    await owner.execute(damage, UUID(loan_id), "{}")
+    try:
+        yield
+    finally:
+        await owner.execute(damage, UUID(loan_id), terms)

@@ -11,7 +11,7 @@ from backend_api.domain.account import Movement, MovementKind, replay
 from backend_api.domain.cat import cat
 from backend_api.domain.money import ZERO
 from backend_api.domain.schedule import schedule
-from backend_api.domain.statement import StatementLine, statement
+from backend_api.domain.statement import Commission, StatementLine, statement
 from backend_api.domain.terms import Amortization, Bucket, BusinessDays, Frequency, FrequencyUnit, OpeningFee, Terms
 
 FROM, TO = date(2026, 1, 1), date(2026, 12, 31)
@@ -79,6 +79,13 @@ def _month(number: int, day: int = 15) -> date:
     return date(2026, number, day)
 
 
+COMMISSIONS = (
+    Commission(_month(3), "SPEI 260315-0481", Decimal("10.00"), Decimal("1.60")),
+    Commission(_month(9), "SPEI 260915-0481", Decimal("10.00"), Decimal("1.60")),
+    Commission(_month(9, 16), "SPEI 260915-0481", Decimal("-10.00"), Decimal("-1.60")),
+)
+
+
 def sample(since: date = FROM, until: date = TO) -> StatementDocument:
     """Three loans over a year: one paid on time, one late with everything that can happen, one paid off."""
     punctual = Terms(
@@ -124,7 +131,8 @@ def sample(since: date = FROM, until: date = TO) -> StatementDocument:
         loan_part(1002, "Microcrédito productivo", late, troubled, since, until),
         loan_part(1003, "Adelanto de nómina", short, paid_off, since, until),
     ]
-    return StatementDocument(LENDER, CLIENT, since, until, tuple(loans))
+    commissions = tuple(one for one in COMMISSIONS if since <= one.posted_on <= until)
+    return StatementDocument(LENDER, CLIENT, since, until, tuple(loans), commissions)
 
 
 def crowded(movements: int) -> StatementDocument:
@@ -138,4 +146,4 @@ def crowded(movements: int) -> StatementDocument:
         for at in range(movements)
     ]
     activity = statement(loan.activity.opening, lines, FROM, TO)
-    return replace(document, loans=(replace(loan, activity=activity),))
+    return replace(document, loans=(replace(loan, activity=activity),), commissions=())

@@ -5,7 +5,7 @@ and the record of who read what are therefore those of the API, and no page can 
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +27,7 @@ from backend_api.http.idempotency import Stored
 from backend_api.http.problems import FieldError
 from backend_api.http.resources import resources_of
 from backend_api.pages import door
+from backend_api.pages.route import explained
 
 ASKED_BY_HAND = {"getClient": Permission.CLIENTS_READ}
 """Operations that look at the caller's rights themselves, because they answer nobody too."""
@@ -121,9 +122,9 @@ class Api:
         return await self._answer(self._scope(operation, {}, query, headers, size), _in_parts(parts))
 
     def passed(self, operation: str, parts: Mapping[str, str], query: Mapping[str, Any]) -> Response:
-        """The answer to a call as it comes, for files that nobody holds in memory."""
+        """The answer to a call as it comes, for files that nobody holds in memory; a page instead of a refusal."""
         self.check(operation)
-        return _Passed(self.request.app, self._scope(operation, parts, query, {}, 0))
+        return _Passed(self.request, self._scope(operation, parts, query, {}, 0))
 
     async def spend(self, once: str) -> None:
         """Use up the one-time value of a form whose answer is stored nowhere. Raises `SentTwice`."""
@@ -135,22 +136,13 @@ class Api:
                 raise SentTwice
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        status, headers, content = 500, Headers(), bytearray()
+        heard = _Heard()
 
         async def send(message: Message) -> None:
-            nonlocal status, headers
-            if message["type"] == "http.response.start":
-                status, headers = message["status"], Headers(raw=message["headers"])
-            else:
-                content.extend(message.get("body", b""))
+            heard.take(message)
 
         await self.request.app.router(scope, receive, send)
-        data = orjson.loads(content) if content and "json" in headers.get("content-type", "") else None
-        if status == 401:
-            raise door.SignInNeeded
-        if status >= 400:
-            raise Refused(status, data or {}, headers.get("retry-after"))
-        return Answer(status, headers, data)
+        return heard.answer()
 
     def _scope(
         self, operation: str, parts: Mapping[str, str], query: Mapping[str, Any], headers: Mapping[str, str], size: int
@@ -171,23 +163,62 @@ class Api:
         }
 
 
-class _Passed(Response):
-    """Another call's answer, with the cookies of this one."""
+@dataclass
+class _Heard:
+    """What a call answers, as it comes."""
 
-    def __init__(self, app: FastAPI, scope: Scope) -> None:
+    status: int = 500
+    headers: Headers = field(default_factory=Headers)
+    content: bytearray = field(default_factory=bytearray)
+
+    def take(self, message: Message) -> None:
+        """The next part."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], Headers(raw=message["headers"])
+        else:
+            self.content.extend(message.get("body", b""))
+
+    def answer(self) -> Answer:
+        """All of it. Raises `Refused`, `SignInNeeded`."""
+        is_json = "json" in self.headers.get("content-type", "")
+        data = orjson.loads(self.content) if self.content and is_json else None
+        if self.status == 401:
+            raise door.SignInNeeded
+        if self.status >= 400:
+            raise Refused(self.status, data or {}, self.headers.get("retry-after"))
+        return Answer(self.status, self.headers, data)
+
+
+class _Passed(Response):
+    """Another call's answer as it comes, with the cookies of this one. A refusal becomes a page, like all others."""
+
+    def __init__(self, request: Request, call: Scope) -> None:
         super().__init__()
-        self._app = app
-        self._scope = scope
+        self._request = request
+        self._call = call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cookies = [(name, value) for name, value in self.raw_headers if name == b"set-cookie"]
+        passes, refusal = False, _Heard()
 
-        async def send_with_cookies(message: Message) -> None:
-            if message["type"] == "http.response.start":
+        async def pass_on(message: Message) -> None:
+            nonlocal passes
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                passes = True
                 message["headers"] = [*message["headers"], *cookies]
-            await send(message)
+            if passes:
+                await send(message)
+            else:
+                refusal.take(message)
 
-        await self._app.router(self._scope, receive, send_with_cookies)
+        try:
+            await self._request.app.router(self._call, receive, pass_on)
+            if not passes:
+                refusal.answer()
+        except Exception as error:
+            if passes:
+                raise
+            await explained(self._request, error)(scope, receive, send)
 
 
 def _operations(app: FastAPI) -> Mapping[str, Operation]:

@@ -69,16 +69,16 @@ async def named(api: Api, parts: Parts) -> About:
 
 
 async def owing(api: Api, parts: Parts) -> About:
-    """Who pays, and what they owe today."""
+    """Who pays, what they owe today, and the loans on which they may pay it."""
     client = (await api.call("getClient", parts)).data
     balance = (await api.call("getBalance", parts)).data
-    owed = [
-        (f"Crédito {loan['folio']}", f"{amount(parse_money(loan['payoff_amount']))} para liquidar")
-        for loan in balance["loans"]
-        if parse_money(loan["payoff_amount"])
+    owed = [loan for loan in balance["loans"] if parse_money(loan["payoff_amount"])]
+    facts = [
+        *_facts(client),
+        *((f"Crédito {loan['folio']}", f"{amount(parse_money(loan['payoff_amount']))} para liquidar") for loan in owed),
+        ("Adeudo total", amount(parse_money(balance["total_debt"]))),
     ]
-    total = ("Adeudo total", amount(parse_money(balance["total_debt"])))
-    return About([*_facts(client), *owed, total])
+    return About(facts, options={"payment_details": {loan["loan_id"]: f"Crédito {loan['folio']}" for loan in owed}})
 
 
 def _facts(client: Row) -> list[tuple[str, str]]:
@@ -174,6 +174,22 @@ PAY = FormPage(
     fields=payments.FIELDS,
     about=owing,
 )
+PAY_SHARES = FormPage(
+    path="/clientes/{client_id}/pago-repartido",
+    title="Registrar pago repartido",
+    operation="payClient",
+    button="Registrar pago",
+    leads_to="/pagos/{id}",
+    notice="pagado",
+    fields=(
+        *payments.FIELDS,
+        Field(
+            "payment_details", "Para cada crédito", Entry.SHARES,
+            hint="Lo que no se reparta aquí va a sus créditos, primero al que se debe desde hace más tiempo.",
+        ),
+    ),
+    about=owing,
+)  # fmt: skip
 EXPORTS = tuple(
     FilePage(f"/clientes/exportar.{form}", form.upper(), "exportClients", {"format": form}) for form in ("csv", "xlsx")
 )
@@ -238,8 +254,10 @@ DETAIL = DetailPage(
             empty="Nadie todavía.",
         ),
     ),
-    actions=(loans.NEW, PAY, CHANGE, DEACTIVATE, ACTIVATE, DELETE),
+    actions=(loans.NEW, PAY, PAY_SHARES, CHANGE, DEACTIVATE, ACTIVATE, DELETE),
     files=(STATEMENT,),
     lists=(history.CLIENT,),
 )  # fmt: skip
-PAGES: tuple[Declared, ...] = (LIST, *EXPORTS, NEW, DETAIL, STATEMENT, CHANGE, DEACTIVATE, ACTIVATE, DELETE, PAY)
+PAGES: tuple[Declared, ...] = (
+    LIST, *EXPORTS, NEW, DETAIL, STATEMENT, CHANGE, DEACTIVATE, ACTIVATE, DELETE, PAY, PAY_SHARES,
+)  # fmt: skip

@@ -90,7 +90,7 @@ async def _form(api: Api, values: door.Fields, refusal: Refused | FormatUnknown 
         error.pointer.removeprefix("query:"): words.of_code(error.code) for error in getattr(refusal, "errors", [])
     }
     inputs = [
-        Input(one, values.get(one.name, ""), (), options if one.name == "product" else one.options, wrong.get(one.name))
+        Input(one, values.get(one.name, ""), {}, options if one.name == "product" else one.options, wrong.get(one.name))
         for one in FIELDS
     ]
     return page(

@@ -75,6 +75,18 @@ async def versioned(api: Api, parts: Parts) -> About:
     return About(await _facts(api, loan), {"notes": loan["notes"] or ""}, version=str(loan["version"]))
 
 
+async def agreed(api: Api, parts: Parts) -> About:
+    """The loan, and the terms that may be changed as long as nothing was handed over."""
+    loan = (await api.call("getLoan", parts)).data
+    values = {
+        "amount": loan["amount"],
+        "interest_rate": as_percent(loan["interest_rate"]),
+        "installments": str(loan["terms"]["installments"]),
+        "first_due_on": loan["terms"]["first_due_on"] or "",
+    }
+    return About(await _facts(api, loan), values, version=str(loan["version"]))
+
+
 async def quoted(api: Api, parts: Parts) -> About:
     """The loan, and what is owed of it today: what can be demanded is proposed to be paid, else what comes next."""
     loan = (await api.call("getLoan", parts)).data
@@ -200,6 +212,23 @@ ACTIVATE = FormPage(
     about=versioned,
     offered=_is("PENDING"),
     bodiless=True,
+)
+CHANGE = FormPage(
+    path="/creditos/{loan_id}/condiciones",
+    title="Cambiar condiciones",
+    operation="updateLoan",
+    button="Guardar condiciones",
+    leads_to=BACK,
+    notice="guardado",
+    note="Se pueden cambiar mientras el crédito está por disponer. Lo demás queda como está.",
+    fields=(
+        Field("amount", "Monto", Entry.MONEY, required=True),
+        Field("interest_rate", "Tasa de interés anual (%)", Entry.PERCENT, required=True),
+        Field("installments", "Número de pagos", Entry.NUMBER, required=True),
+        Field("first_due_on", "Primer vencimiento", Entry.DATE, hint="Vacío: como está."),
+    ),
+    about=agreed,
+    offered=_is("PENDING"),
 )
 REJECT = FormPage(
     path="/creditos/{loan_id}/rechazar",
@@ -381,7 +410,7 @@ DETAIL = DetailPage(
             leads_to=payments.ONE, more="/pagos?client_id={client_id}", empty="No se ha pagado nada.",
         ),
     ),
-    actions=(PAY, ACTIVATE, REJECT, FEE, WAIVE, RESTRUCTURE, WRITE_OFF, UNDO_WRITE_OFF, UNDO, NOTES),
+    actions=(PAY, ACTIVATE, CHANGE, REJECT, FEE, WAIVE, RESTRUCTURE, WRITE_OFF, UNDO_WRITE_OFF, UNDO, NOTES),
     lists=(history.LOAN,),
 )  # fmt: skip
 
@@ -396,5 +425,6 @@ def _sum(row: Row, *names: str) -> str:
 
 
 PAGES: tuple[Declared, ...] = (
-    LIST, *EXPORTS, DETAIL, NEW, ACTIVATE, REJECT, UNDO, PAY, FEE, WAIVE, RESTRUCTURE, WRITE_OFF, UNDO_WRITE_OFF, NOTES,
+    LIST, *EXPORTS, DETAIL, NEW, ACTIVATE, CHANGE, REJECT, UNDO, PAY, FEE, WAIVE, RESTRUCTURE, WRITE_OFF,
+    UNDO_WRITE_OFF, NOTES,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from enum import Enum, auto
 from hashlib import sha256
+from itertools import takewhile
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -69,6 +70,8 @@ class Entry(Enum):
     LAST_DAY = auto()
     CHOICE = auto()
     MANY = auto()
+    SHARES = auto()
+    """An amount for each loan among the options, or none."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class Field:
         """What is sent for it; None when it was left empty. What cannot be read is sent as it is, to be refused."""
         if self.entry is Entry.MANY:
             return [option for option in self.options if f"{self.name}.{option}" in form] or None
+        if self.entry is Entry.SHARES:
+            shares = {loan: _pesos(text) for loan, text in self.typed(form).items() if text}
+            return [{"loan_id": loan, "amount": share} for loan, share in shares.items()] or None
         text = form.get(self.name, "").strip()
         if not text:
             return None
@@ -97,11 +103,16 @@ class Field:
             case Entry.PERCENT:
                 return _fraction(text)
             case Entry.MONEY:
-                return text.replace(",", "").removeprefix("$")
+                return _pesos(text)
             case Entry.LAST_DAY:
                 return f"{text}{END_OF_DAY}"
             case _:
                 return text
+
+    def typed(self, form: Mapping[str, str]) -> dict[str, str]:
+        """What was filled in for each option, where one has an entry of its own."""
+        begin = f"{self.name}."
+        return {name.removeprefix(begin): text.strip() for name, text in form.items() if name.startswith(begin)}
 
 
 @dataclass(frozen=True)
@@ -224,15 +235,12 @@ class FormPage:
         preview: Mapping[str, Any] | None = None,
     ) -> Response:
         about, words = await self.about(api, parts), space_of(api.request).words
-        wrong = {
-            error.pointer.strip("/").replace("/", "."): words.of_code(error.code)
-            for error in getattr(refusal, "errors", [])
-        }
+        wrong = {_field(error.pointer): words.of_code(error.code) for error in getattr(refusal, "errors", [])}
         inputs = []
         for one in self.fields:
             typed = about.values.get(one.name, one.value) if form is None else form.get(one.name, "")
-            chosen = [option for option in one.options if form and f"{one.name}.{option}" in form]
-            inputs.append(Input(one, typed, chosen, about.options.get(one.name, one.options), wrong.get(one.name)))
+            options = about.options.get(one.name, one.options)
+            inputs.append(Input(one, typed, one.typed(form or {}), options, wrong.get(one.name)))
         # The version that was seen stays: whoever was told that something changed looks at it anew, by a link.
         version = about.version if form is None else form.get("version")
         return page(
@@ -256,7 +264,8 @@ class Input:
 
     field: Field
     value: str
-    chosen: Sequence[str]
+    chosen: Mapping[str, str]
+    """What was filled in for which option, where one has an entry of its own."""
     options: Mapping[str, str]
     wrong: str | None
 
@@ -413,7 +422,7 @@ class ListPage:
             listed=self,
             table=table,
             text=text,
-            inputs=[Input(one, chosen[one.name], (), one.options, None) for one in self.filters],
+            inputs=[Input(one, chosen[one.name], {}, one.options, None) for one in self.filters],
             following=f"{here}&{urlencode({'cursor': data['next_cursor']})}" if data["has_more"] else None,
             beginning=here if asked.get("cursor") else None,
             files=[(f"{base}{file.path}?{taken}", file.title) for file in self.files if api.may(file.operation)],
@@ -509,6 +518,17 @@ def _put(body: dict[str, Any], names: Sequence[str], value: Any) -> None:
         body[name] = dict(body.get(name) or {})
         body = body[name]
     body[last] = value
+
+
+def _field(pointer: str) -> str:
+    """The name of the field that a pointer of the API leads to; what is wrong inside of a list is told at the list."""
+    names = pointer.strip("/").split("/")
+    return ".".join(takewhile(lambda name: not name.isdecimal(), names))
+
+
+def _pesos(text: str) -> str:
+    """An amount as people write it, with the sign and with thousands apart."""
+    return text.replace(",", "").removeprefix("$")
 
 
 def _fraction(text: str) -> str:

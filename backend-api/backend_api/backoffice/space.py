@@ -21,6 +21,7 @@ MENU = (
     Place("/llaves", "Llaves de API", Permission.API_KEYS_READ),
     Place("/senuelos", "Señuelos", Permission.AUDIT_READ),
     Place("/eventos", "Eventos", Permission.AUDIT_READ),
+    Place("/contrasena", "Mi contraseña", None),
 )
 
 

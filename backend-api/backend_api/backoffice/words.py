@@ -5,6 +5,7 @@ from backend_api.pages.words import Words
 NOTICES = {
     "adios": "Salió de la oficina. Ya puede cerrar esta ventana.",
     "contrasena": "Su contraseña quedó guardada. Ya puede entrar con ella.",
+    "cambiada": "Su contraseña quedó cambiada. En los demás equipos hay que entrar de nuevo.",
     "guardado": "Los cambios quedaron guardados.",
     "cliente": "El cliente quedó registrado.",
     "eliminado": "El cliente quedó eliminado y sus datos personales, bloqueados.",
@@ -105,6 +106,8 @@ _OWN = {
     "curp_state": "La CURP nombra un estado que no existe.",
     "credit_limit_exceeded": "El importe rebasa lo que queda de la línea de crédito del cliente.",
     "cursor_invalid": "Esta lista cambió. Ábrala de nuevo desde el principio.",
+    "detail_loan_not_owing": "En uno de los créditos que eligió ya no se debe nada.",
+    "details_exceed_amount": "Lo que repartió entre los créditos suma más que el importe.",
     "disbursement_stands": "El crédito ya no es de hoy, o ya tiene movimientos: no se puede deshacer.",
     "duplicate": "Ya existe otro con este valor.",
     "duplicate_code": "Ya hay un producto con esta clave.",

@@ -40,7 +40,7 @@ async def printed(
     """The statement of a period as page or PDF. Raises `NotFound`, `StatementTooLong`, `PrintingFailed`."""
     resources = resources_of(request)
     rows = await resources.reads.find(
-        reader_of(request, principal), lambda connection: views.statement_rows(connection, client_id, period[1])
+        reader_of(request, principal), lambda connection: views.statement_rows(connection, client_id, *period)
     )
     if rows is None:
         raise NotFound

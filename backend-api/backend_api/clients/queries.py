@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend_api.db.pools import Connection
+from backend_api.domain.ledger import COMMISSION, FEE_INCOME, VAT_PAYABLE, Account
 from backend_api.domain.states import OPEN
 from backend_api.http.pagination import Paging
-from backend_api.models import clients, loan_movements, loan_products, loans, payments
+from backend_api.models import clients, ledger_entries, loan_movements, loan_products, loans, payments, postings
 
 TAKEN = """
 SELECT (SELECT business_date FROM business_day) AS today,
@@ -139,3 +140,33 @@ async def known_movements(connection: AsyncConnection, client_id: UUID, until: d
         .where(loans.c.client_id == client_id, loan_movements.c.posted_on <= until)
     )
     return (await connection.execute(statement)).all()
+
+
+async def commissions(
+    connection: AsyncConnection, client_id: UUID, period_from: date, period_to: date
+) -> Sequence[Any]:
+    """What a client's payments cost besides what they pay, as it was posted in a period: charged, or given back."""
+    statement = (
+        select(
+            ledger_entries.c.posted_on,
+            ledger_entries.c.payment_id,
+            payments.c.reference,
+            _earned(FEE_INCOME).label("net"),
+            _earned(VAT_PAYABLE).label("vat"),
+        )
+        .join(payments, payments.c.id == ledger_entries.c.payment_id)
+        .join(postings, postings.c.entry_id == ledger_entries.c.id)
+        .where(
+            payments.c.client_id == client_id,
+            ledger_entries.c.kind == COMMISSION,
+            ledger_entries.c.posted_on.between(period_from, period_to),
+        )
+        .group_by(ledger_entries.c.id, payments.c.id)
+        .order_by(ledger_entries.c.posted_on, ledger_entries.c.sequence, ledger_entries.c.id)
+    )
+    return (await connection.execute(statement)).all()
+
+
+def _earned(account: Account) -> ColumnElement[Any]:
+    """What an entry credits an account with."""
+    return -func.coalesce(func.sum(postings.c.amount).filter(postings.c.account == account.code), 0)

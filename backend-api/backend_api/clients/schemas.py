@@ -82,6 +82,16 @@ STATEMENT_EXAMPLE: dict[str, Any] = {
         {**_LINE_EXAMPLE, "kind": "DISBURSEMENT", "charge": "50000.00", "balance": "50000.00"},
         {**_LINE_EXAMPLE, "kind": "PAYMENT", "credit": "2500.00", "balance": "47500.00"},
     ],
+    "commissions": [
+        {
+            "posted_on": examples.TODAY,
+            "payment_id": examples.PAYMENT_ID,
+            "reference": None,
+            "amount": "10.00",
+            "vat": "1.60",
+            "total": "11.60",
+        }
+    ],
 }
 
 
@@ -255,8 +265,20 @@ class StatementLineOut(BaseModel):
     balance: MoneyOut
 
 
+class CommissionOut(BaseModel):
+    """What a payment cost besides what it pays; negative when it was given back. It is in no balance."""
+
+    posted_on: Day
+    payment_id: UUID
+    reference: str | None
+    amount: MoneyOut
+    vat: MoneyOut
+    total: MoneyOut
+
+
 class AccountStatement(BaseModel):
-    """A period's statement: opening + charges - credits = closing. Lines stand under their posting date."""
+    """A period's statement: opening + charges - credits = closing. Lines stand under their posting date, and so do
+    the commissions, which no loan owes."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [STATEMENT_EXAMPLE]})
 
@@ -268,3 +290,4 @@ class AccountStatement(BaseModel):
     credits: MoneyOut
     closing_balance: MoneyOut
     lines: list[StatementLineOut]
+    commissions: list[CommissionOut]

@@ -14,6 +14,7 @@ from backend_api.clients.schemas import (
     Balance,
     ClientLookup,
     ClientOut,
+    CommissionOut,
     LoanBalance,
     StatementLineOut,
 )
@@ -189,13 +190,29 @@ async def account_statement(
             )
             for running in result.lines
         ],
+        commissions=[
+            CommissionOut(
+                posted_on=row.posted_on,
+                payment_id=row.payment_id,
+                reference=row.reference,
+                amount=row.net,
+                vat=row.vat,
+                total=row.net + row.vat,
+            )
+            for row in await queries.commissions(connection, client_id, start, end)
+        ],
     )
 
 
-async def statement_rows(connection: AsyncConnection, client_id: UUID, end: date) -> Gathered | None:
-    """What the printed statement of a period that ends on a day is made of; None for an unknown client."""
+async def statement_rows(connection: AsyncConnection, client_id: UUID, start: date, end: date) -> Gathered | None:
+    """What the printed statement of a period is made of; None for an unknown client."""
     client = await queries.record(connection, client_id=client_id)
     if client is None:
         return None
     found = await queries.statement_loans(connection, client_id, end)
-    return Gathered(client, found, await queries.known_movements(connection, client_id, end))
+    return Gathered(
+        client,
+        found,
+        await queries.known_movements(connection, client_id, end),
+        await queries.commissions(connection, client_id, start, end),
+    )

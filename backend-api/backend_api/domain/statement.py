@@ -59,6 +59,22 @@ def _place(line: StatementLine) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Commission:
+    """What a payment cost besides what it pays, on the day it was booked; negative on the day it was given back. No
+    loan owes it, so it is in no balance."""
+
+    posted_on: date
+    reference: str | None
+    net: Decimal
+    vat: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """What the client was charged."""
+        return self.net + self.vat
+
+
+@dataclass(frozen=True, slots=True)
 class RunningLine:
     """A line and the principal owed after it."""
 

@@ -71,8 +71,8 @@ class Edge:
         try:
             await app(scope, receive, send_with_headers)
         except Exception:
-            # The one place where anything unexpected ends: logged with its request id, answered without detail.
-            log.exception("unhandled_error", request_id=current.request_id, method=scope["method"], path=_route(scope))
+            # Where anything unexpected ends that no page told: logged with its request id, answered without detail.
+            log_unexpected(scope)
             if started:
                 raise
             response = problems.response(
@@ -94,6 +94,11 @@ class Edge:
             target = f"https://{host}{quote(scope['path'])}{'?' if query else ''}{query}"
             return Response(status_code=308, headers={"Location": target})
         return None
+
+
+def log_unexpected(scope: MutableMapping[str, Any]) -> None:
+    """Log the error in hand, which nobody foresaw, with what finds it again."""
+    log.exception("unhandled_error", request_id=context.request_id(), method=scope["method"], path=_route(scope))
 
 
 def _name(host: str) -> str:

@@ -4,7 +4,7 @@ The relay parks an event that cannot be encoded, which holds back the later even
 parks a message that cannot become a document. Both keep the reason, and both are replayed after a fix.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,18 +34,20 @@ SELECT (SELECT count(*) FROM outbox WHERE lane = $1) AS interactive,
        (SELECT extract(epoch FROM clock_timestamp() - heartbeat_at)::float FROM relay_lease WHERE name = 'main')
            AS heartbeat_seconds
 """
-PARKED = """
-SELECT aggregate_id, sequence, parked_at, parked_reason FROM outbox WHERE parked_at IS NOT NULL
- ORDER BY parked_at, aggregate_id LIMIT $1
-"""
+EVENT_ID = """(aggregate_id || ':' || lpad(sequence::text, 12, '0')) COLLATE "C\""""
+PARKED = f"""
+SELECT aggregate_id, sequence, parked_at, parked_reason FROM outbox
+ WHERE parked_at IS NOT NULL AND ($2::timestamptz IS NULL OR (parked_at, {EVENT_ID}) > ($2, $3::text))
+ ORDER BY parked_at, {EVENT_ID} LIMIT $1
+"""  # noqa: S608 - what is put in is a constant
 REPLAY = f"""
 WITH replayed AS (
     UPDATE outbox SET parked_at = NULL, parked_reason = NULL
      WHERE parked_at IS NOT NULL
-       AND ($1::text[] IS NULL OR aggregate_id || ':' || lpad(sequence::text, 12, '0') = ANY($1))
+       AND ($1::text[] IS NULL OR {EVENT_ID} = ANY($1))
     RETURNING aggregate_id, sequence)
 SELECT aggregate_id, sequence, pg_notify('{CHANNEL}', '') FROM replayed ORDER BY aggregate_id, sequence
-"""  # noqa: S608 - the channel is a constant
+"""  # noqa: S608 - what is put in are constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class ParkedMessage:
     reason: str
     since: str
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it stands among the others."""
+        return self.since, self.message_id
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -87,11 +94,12 @@ class Queue:
     consumers: int
 
 
-async def status(connection: Connection, limit: int = 100) -> OutboxStatus:
-    """How many events wait in which lane, for how long, which were parked (the first `limit`), and who sends them."""
+async def status(connection: Connection, limit: int = 100, after: ParkedEvent | None = None) -> OutboxStatus:
+    """How many events wait in which lane, for how long, which were parked (the first `limit`, or those that follow one
+    of them), and who sends them."""
     row = await connection.fetchrow(STATUS, Lane.INTERACTIVE, Lane.BULK)
     assert row is not None  # noqa: S101 - a select of scalars has one row
-    parked = await connection.fetch(PARKED, limit)
+    parked = await connection.fetch(PARKED, limit, *((after.since, after.event_id) if after else (None, None)))
     return OutboxStatus(
         interactive=row["interactive"],
         bulk=row["bulk"],
@@ -122,13 +130,16 @@ async def queue(url: str) -> Queue:
 
 
 async def parked_messages(url: str, limit: int) -> list[ParkedMessage]:
-    """Look at the first `limit` parked messages; they stay where they are."""
+    """Look at up to `limit` parked messages, told oldest first; they stay where they are. The queue takes back what was
+    looked at in whatever order it likes."""
     async with _channel(url) as channel:
-        messages = await _get(channel, limit)
-        found = [_describe(message) for message in messages]
-        for message in messages:
-            await message.nack(requeue=True)
-        return found
+        found, last = [], None
+        async for message in _got(channel, limit):
+            found.append(_describe(message))
+            last = message
+        if last is not None:
+            await last.nack(multiple=True, requeue=True)
+    return sorted(found, key=lambda message: message.place)
 
 
 async def replay_parked_messages(url: str, limit: int, wanted: Collection[str] | None = None) -> list[str]:
@@ -140,7 +151,8 @@ async def replay_parked_messages(url: str, limit: int, wanted: Collection[str] |
     """
     async with _channel(url) as channel:
         moved = []
-        for message in await _get(channel, limit):
+        # All of them first: what is parked again meanwhile has had its try.
+        for message in [message async for message in _got(channel, limit)]:
             if wanted is not None and message.message_id not in wanted:
                 continue  # goes back to where it was when the channel closes
             await channel.default_exchange.publish(
@@ -168,16 +180,17 @@ async def _channel(url: str) -> AsyncIterator[AbstractChannel]:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 
-async def _get(channel: AbstractChannel, limit: int) -> Sequence[AbstractIncomingMessage]:
+async def _got(channel: AbstractChannel, limit: int) -> AsyncIterator[AbstractIncomingMessage]:
     """Up to `limit` parked messages. None is given back in between, or the same one would come again."""
-    messages: list[AbstractIncomingMessage] = []
     try:
         queue = await channel.declare_queue(PARKED_QUEUE, passive=True)
     except ChannelNotFoundEntity:  # the consumer makes the parking lot, and has never been started
-        return messages
-    while len(messages) < limit and (message := await queue.get(fail=False, timeout=CONFIRM_SECONDS)) is not None:
-        messages.append(message)
-    return messages
+        return
+    for _ in range(limit):
+        message = await queue.get(fail=False, timeout=CONFIRM_SECONDS)
+        if message is None:
+            return
+        yield message
 
 
 def _describe(message: AbstractIncomingMessage) -> ParkedMessage:

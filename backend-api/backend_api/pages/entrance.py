@@ -1,4 +1,4 @@
-"""Sign in, sign out, and choose a password with the code of an invitation."""
+"""Sign in, sign out, choose a password with the code of an invitation, and change one's own."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -10,9 +10,9 @@ from starlette.responses import Response
 from backend_api.auth import service
 from backend_api.auth.defence import SignInDelayed
 from backend_api.auth.dependencies import access_of, caller_of
-from backend_api.auth.passwords import MAX_PASSWORD_LENGTH, PasswordRefused
+from backend_api.auth.passwords import MAX_PASSWORD_LENGTH, PasswordRefused, check_password
 from backend_api.auth.principal import Principal
-from backend_api.auth.schemas import ResetIn
+from backend_api.auth.schemas import AccessToken, PasswordIn, ResetIn
 from backend_api.clients.statement.spanish import plain
 from backend_api.domain.errors import DomainError
 from backend_api.http import context, write
@@ -30,7 +30,9 @@ rest = APIRouter()
 
 SignedIn = Annotated[Principal, Depends(door.page_for(None))]
 
-SHOWN_AGAIN = (service.SignInRefused, service.ResetRefused, PasswordRefused, SignInDelayed, Busy)
+SHOWN_AGAIN = (
+    service.SignInRefused, service.ResetRefused, service.PasswordWrong, PasswordRefused, SignInDelayed, Busy,
+)  # fmt: skip
 """Refusals that the form itself tells, with what was typed still in it."""
 LONGEST_NAME = 100
 
@@ -99,6 +101,24 @@ async def accept_invitation(request: Request) -> Response:
     return see_other(f"{space_of(request).base}/entrar", aviso="contrasena")
 
 
+@router.get("/contrasena", operation_id="pagePassword")
+async def show_password(request: Request, principal: SignedIn) -> Response:
+    """The form for another password of one's own."""
+    return page(request, "password.html", username=principal.username, problem=None)
+
+
+@router.post("/contrasena", operation_id="pagePasswordSend")
+async def change_password(request: Request, principal: SignedIn) -> Response:
+    """The password is the new one; all sessions end, and this one goes on as a new one."""
+    fields = await door.fields_of(request)
+    try:
+        await _change_password(request, principal, fields)
+    except (*SHOWN_AGAIN, PasswordsDiffer) as refusal:
+        problem = space_of(request).words.of_refusal(refusal)
+        return page(request, "password.html", _status(refusal), username=principal.username, problem=problem)
+    return see_other(space_of(request).base, aviso="cambiada")
+
+
 @rest.get("/{anything:path}", operation_id="pageUnknown")
 async def unknown(request: Request) -> Response:
     """What is no page of ours is told so as a page."""
@@ -141,6 +161,22 @@ async def _choose_password(request: Request, username: str, fields: door.Fields)
     use_case, user_id = await service.reset_password(resources, body, caller_of(request))
     origin = Origin(f"user:{user_id}", current.request_id, current.traceparent, resources.clock())
     await write.carry_out(resources, origin, use_case)
+
+
+async def _change_password(request: Request, principal: Principal, fields: door.Fields) -> None:
+    """Raises `SHOWN_AGAIN`, `PasswordsDiffer`."""
+    password = fields.get("contrasena", "")
+    if password != fields.get("repetida", ""):
+        raise PasswordsDiffer
+    check_password(password, principal.username)
+    try:
+        body = PasswordIn(current_password=fields.get("actual", ""), new_password=password)
+    except ValidationError as error:
+        raise service.PasswordWrong from error
+    tokens = access_of(request).tokens
+    use_case = await service.change_password(resources_of(request), tokens, principal, body, caller_of(request))
+    answer = await write.run(request, principal.actor, use_case, keyless=True, turn=principal.user_id)
+    door.keep(request, AccessToken.model_validate_json(bytes(answer.body)))
 
 
 def _status(refusal: DomainError) -> int:

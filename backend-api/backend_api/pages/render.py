@@ -58,7 +58,11 @@ def page(
         "base": space.base,
         "csrf": door.form_token(request),
         "lender": resources_of(request).settings,
-        "menu": [place for place in space.menu if principal and place.permission in principal.permissions],
+        "menu": [
+            place
+            for place in space.menu
+            if principal and (place.permission is None or place.permission in principal.permissions)
+        ],
         "notice": space.words.notices.get(request.query_params.get("aviso", "")),
         "path": request.url.path,
         "principal": principal,

@@ -1,4 +1,4 @@
-"""Every page's way out: refusals become pages in words that people understand, and cookies are set in one place."""
+"""Every page's way out: what goes wrong becomes a page in words that people understand, and cookies are set here."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,16 +11,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
 from backend_api.db.pools import DatabaseUnavailableError
 from backend_api.domain.errors import DomainError
+from backend_api.http.edge import log_unexpected
 from backend_api.http.limits import SAFE_METHODS
 from backend_api.http.problems import Busy, NotFound
 from backend_api.http.strict import FileRequest, StrictRequest
 from backend_api.pages import door
 from backend_api.pages.render import page, see_other
 from backend_api.pages.space import Space, space_of
-from backend_api.pages.words import ANY_TITLE, TITLES
+from backend_api.pages.words import ANY_TITLE, TITLES, UNEXPECTED
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,18 @@ class PageRoute(APIRoute):
     space: Space
     takes_files = False
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; a method that the page does not know never gets as far as its handler."""
+        methods = self.methods or set()
+        if scope["method"] in methods:
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request.state.space = self.space
+        refusal = explained(request, HTTPException(405))
+        refusal.headers["Allow"] = ", ".join(sorted(methods))
+        await refusal(scope, receive, send)
+
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # Starlette names the result otherwise
         """Wrap the handler, as FastAPI documents it for custom requests."""
         handle = super().get_route_handler()
@@ -42,7 +56,9 @@ class PageRoute(APIRoute):
             request = (FileRequest if self.takes_files else StrictRequest)(original.scope, original.receive)
             request.state.space = self.space
             try:
-                response = await _answered(request, handle)
+                response = await handle(request)
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody looks at a page
+                return explained(request, error)
             finally:
                 await request.close()  # a file in a form lies on the disk until then
             door.set_cookies(request, response)
@@ -63,28 +79,30 @@ def pages_of(space: Space, *routers: APIRouter, takes_files: bool = False) -> li
     return whole.routes
 
 
-async def _answered(request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-    try:
-        return await handle(request)
-    except door.SignInNeeded:
-        return _to_sign_in(request)
-    except DomainError as refusal:
-        return refused(request, refusal)
-    except RequestValidationError:
-        # Forms are read by hand: what is left are identifiers in the address that are none.
-        return refused(request, NotFound())
-    except HTTPException as error:
-        return _error(request, error.status_code, space_of(request).words.of_status(error.status_code))
-    except (DBAPIError, PoolTimeoutError, DatabaseUnavailableError) as error:
-        if isinstance(error, OURS):
-            raise
-        log.warning("database_unavailable", error=type(error).__name__, cause=type(error.__cause__).__name__)
-        return refused(request, Busy())
+def explained(request: Request, error: Exception) -> Response:
+    """What went wrong as a page, with the cookies that were kept for it."""
+    response = _explanation(request, error)
+    door.set_cookies(request, response)
+    return response
 
 
-def refused(request: Request, refusal: DomainError) -> Response:
-    """A refusal as a page of its own."""
-    return _error(request, refusal.status, space_of(request).words.of_refusal(refusal))
+def _explanation(request: Request, error: Exception) -> Response:
+    words = space_of(request).words
+    match error:
+        case door.SignInNeeded():
+            return _to_sign_in(request)
+        case DomainError():
+            return _error(request, error.status, words.of_refusal(error))
+        case RequestValidationError():
+            # Forms are read by hand: what is left are identifiers in the address that are none.
+            return _explanation(request, NotFound())
+        case HTTPException():
+            return _error(request, error.status_code, words.of_status(error.status_code))
+        case DBAPIError() | PoolTimeoutError() | DatabaseUnavailableError() if not isinstance(error, OURS):
+            log.warning("database_unavailable", error=type(error).__name__, cause=type(error.__cause__).__name__)
+            return _explanation(request, Busy())
+    log_unexpected(request.scope)
+    return _error(request, 500, UNEXPECTED)
 
 
 def _error(request: Request, status: int, sentence: str) -> Response:

@@ -14,11 +14,12 @@ from backend_api.pages.words import Words
 
 @dataclass(frozen=True)
 class Place:
-    """Where the menu leads: a path below the space's, what it is called, and what one needs to see it."""
+    """Where the menu leads: a path below the space's, what it is called, and what one needs to see it, None if only
+    to be signed in."""
 
     path: str
     title: str
-    permission: Permission
+    permission: Permission | None
 
 
 @dataclass(frozen=True)

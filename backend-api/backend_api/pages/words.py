@@ -10,11 +10,17 @@ TITLES = {
     404: "No encontramos esa página",
     409: "Algo cambió",
     429: "Espere un momento",
+    500: "Algo falló de nuestro lado",
     503: "Vuelva a intentar en un momento",
 }
 """The heading of a page that refuses, by status."""
 ANY_TITLE = "No se pudo completar"
 ANYTHING_ELSE = "No se pudo completar la operación. No se hizo ningún cambio."
+UNEXPECTED = (
+    "Ocurrió un error que no esperábamos y quedó registrado. Si estaba guardando o pagando algo, revise si quedó hecho "
+    "antes de repetirlo. Si vuelve a pasar, díganos la referencia de abajo."
+)
+"""What is said of an error that nobody foresaw, whose reason is nobody's business."""
 
 LOANS = {
     "PENDING": "Por disponer",
@@ -50,7 +56,8 @@ COMMON = {
     "password_common": "Esa contraseña es de las primeras que alguien probaría. Elija otra.",
     "password_is_username": "La contraseña es casi igual a su usuario. Elija otra.",
     "password_length": "La contraseña debe tener entre 12 y 128 caracteres.",
-    "passwords_differ": "Las dos contraseñas no son iguales.",
+    "password_wrong": "La contraseña actual no es correcta.",
+    "passwords_differ": "Las dos contraseñas nuevas no son iguales.",
     "payment_already_reversed": "Este pago ya está anulado.",
     "payment_exceeds_debt": "El importe es mayor que lo que se debe en este crédito.",
     "payment_not_registered": "Este pago no se aplicó, así que no hay nada que anular.",

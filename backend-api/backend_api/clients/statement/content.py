@@ -19,7 +19,7 @@ from backend_api.clients.statement.spanish import amount, count, long_date, perc
 from backend_api.domain.account import Closed, MovementKind, Split
 from backend_api.domain.daycount import DayCount
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import RunningLine, StatementLine
+from backend_api.domain.statement import Commission, RunningLine, StatementLine
 from backend_api.domain.terms import (
     BusinessDays,
     FeeCollection,
@@ -139,6 +139,7 @@ def content(document: StatementDocument) -> Content:
         parts=(
             Part("resumen", "Resumen", tuple(_summary(document))),
             *(_loan(document, loan) for loan in document.loans),
+            *_commissions(document.commissions),
             Part("avisos", "Avisos", (WARNINGS,)),
             _claims(lender),
         ),
@@ -434,6 +435,28 @@ def _installments(loan: LoanPart) -> Table:
 
 def _parts(line: InstallmentLine) -> Sequence[Decimal]:
     return line.capital, line.interest, line.vat, line.late_charges, line.paid, line.open
+
+
+def _commissions(commissions: Sequence[Commission]) -> Iterable[Part]:
+    """What was charged with payments and no loan owes; nothing for a period without any."""
+    if not commissions:
+        return
+    columns = (Column("Fecha", Kind.DATE), Column("Concepto", Kind.TEXT), *map(Column, ("Importe", "IVA", "Total")))
+    rows = [(short_date(one.posted_on), _commission(one), *_cells(one.net, one.vat, one.total)) for one in commissions]
+    sums = (sum(side, ZERO) for side in zip(*((one.net, one.vat, one.total) for one in commissions), strict=True))
+    table = Table(
+        "Comisiones del periodo",
+        columns,
+        (*rows, ("Total", "", *_cells(*sums))),
+        frozenset({len(rows)}),
+        "Se cobran junto con el pago y no son parte de lo que se debe de los créditos.",
+    )
+    yield Part("comisiones", "Comisiones por pagos en línea", (table,))
+
+
+def _commission(one: Commission) -> str:
+    text = "Comisión por pago en línea" if one.total > ZERO else "Cancelación: comisión por pago en línea"
+    return f"{text} · {plain(one.reference)}" if one.reference else text
 
 
 WARNINGS = Text(

@@ -14,7 +14,7 @@ from backend_api.domain.account import Account, Closed, MovementKind, Position, 
 from backend_api.domain.cat import Cat
 from backend_api.domain.errors import DomainError
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import Statement, StatementLine
+from backend_api.domain.statement import Commission, Statement, StatementLine
 from backend_api.domain.terms import Terms
 
 if TYPE_CHECKING:  # not at run time: the process that sets a PDF has no use for it, and it takes long to load
@@ -206,16 +206,21 @@ class LoanPart:
 
 @dataclass(frozen=True, slots=True)
 class StatementDocument:
-    """The statement of a period, both days included; `period_to` is the cut-off date. Raises `StatementTooLong`."""
+    """The statement of a period, both days included; `period_to` is the cut-off date. Raises `StatementTooLong`.
+
+    `commissions` are what payments of the period cost besides (LTOSF 13: fees apart, VAT apart), in order.
+    """
 
     lender: Lender
     client: Client
     period_from: date
     period_to: date
     loans: tuple[LoanPart, ...]
+    commissions: tuple[Commission, ...] = ()
 
     def __post_init__(self) -> None:
-        if sum(len(loan.activity.lines) + len(loan.installments) for loan in self.loans) > MAX_ROWS:
+        rows = sum(len(loan.activity.lines) + len(loan.installments) for loan in self.loans)
+        if rows + len(self.commissions) > MAX_ROWS:
             raise StatementTooLong
 
 

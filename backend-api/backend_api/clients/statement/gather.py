@@ -14,7 +14,7 @@ from backend_api.domain.account import MovementKind, Split, replay
 from backend_api.domain.cat import Cat, cat
 from backend_api.domain.identifiers import mask_rfc
 from backend_api.domain.money import ZERO
-from backend_api.domain.statement import StatementLine, statement
+from backend_api.domain.statement import Commission, StatementLine, statement
 from backend_api.domain.term_sheet import terms_of
 from backend_api.domain.terms import Terms, TermsRefused
 from backend_api.ledger import service as ledger
@@ -22,11 +22,13 @@ from backend_api.ledger import service as ledger
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The rows of a statement: the client, its disbursed loans, and their movements posted by the end of the period."""
+    """The rows of a statement: the client, its disbursed loans, their movements posted by the end of the period, and
+    the commissions posted in it."""
 
     client: Any
     loans: Sequence[Any]
     movements: Sequence[Any]
+    commissions: Sequence[Any]
 
 
 def document(gathered: Gathered, start: date, end: date, lender: Lender) -> StatementDocument:
@@ -42,6 +44,7 @@ def document(gathered: Gathered, start: date, end: date, lender: Lender) -> Stat
         period_from=start,
         period_to=end,
         loans=tuple(part for part in parts if part is not None and _belongs(part)),
+        commissions=tuple(Commission(row.posted_on, row.reference, row.net, row.vat) for row in gathered.commissions),
     )
 
 

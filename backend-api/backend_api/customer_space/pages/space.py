@@ -32,6 +32,7 @@ SPACE = Space(
         Place("", "Mis deudas", Permission.OWN_ACCOUNT),
         Place("/carrito", "Carrito", Permission.OWN_ACCOUNT),
         Place("/movimientos", "Movimientos", Permission.OWN_ACCOUNT),
+        Place("/contrasena", "Contraseña", None),
     ),
     admits=_is_borrower,
     stranger=NotForStaff,

@@ -11,6 +11,7 @@ NOTICES = {
     "adios": "Salió de su espacio. Ya puede cerrar esta ventana.",
     "agregado": "Agregado al carrito.",
     "contrasena": "Su contraseña quedó guardada. Ya puede entrar con ella.",
+    "cambiada": "Su contraseña quedó cambiada. En los demás equipos hay que entrar de nuevo.",
     "quitado": "Quitado del carrito.",
     "vaciado": "El carrito quedó vacío.",
     "anulado": "El pago quedó anulado.",
