@@ -24,6 +24,7 @@ from backend_api.opening import utc_now
 from tests.engine.conftest import STACK, copy
 from tests.engine.lender import Lender
 from tests.support.builders import CLIENTS, LOANS, PAYMENTS, get
+from tests.support.clock import zone_at_noon
 from tests.support.postgres import connect_as_owner, drop_databases
 from tests.support.processes import ROOT, run_command, try_command
 from tests.support.replays import replayed
@@ -34,7 +35,9 @@ ADDED = "20261121_approvals"
 REQUIRED = "20261121_required"
 """The one that demands what `ADDED` let be empty."""
 ORDERS, COMMISSIONS = "20261122_customer_space", "20261122_commissions"
-TODAY = business_date(utc_now(), STACK.zone)
+HERE = STACK.model_copy(update={"business_time_zone": zone_at_noon()})
+"""In a zone of its own: a day that ends by itself, in the middle, would be one of business for the version of now."""
+TODAY = business_date(utc_now(), HERE.zone)
 KEPT = "SELECT id, status, current_balance, amount, version FROM loans ORDER BY id"
 ALL = "SELECT * FROM loans ORDER BY id"
 
@@ -137,12 +140,16 @@ class Before:
 
     async def init(self) -> tuple[int, str]:
         """`sofipo init` of the version of now."""
-        return await try_command("-m", "backend_api.cli", "init", POSTGRES_DB=self.name)
+        return await try_command("-m", "backend_api.cli", "init", **self._environment)
 
     async def migrate(self, revision: str) -> None:
         """Bring the schema to a version."""
         given = ("-c", str(ROOT / "backend-api/alembic.ini"), "upgrade", revision)
-        await run_command("-m", "alembic", *given, POSTGRES_DB=self.name)
+        await run_command("-m", "alembic", *given, **self._environment)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"POSTGRES_DB": self.name, "BUSINESS_TIME_ZONE": HERE.business_time_zone}
 
     async def version(self) -> str:
         """Which version the schema is at."""
@@ -156,7 +163,7 @@ async def pattern_before(server: Connection) -> AsyncIterator[Before]:
     name = f"test_before_{token_hex(6)}"
     await server.execute(f"CREATE DATABASE {name}")
     try:
-        owner = await connect_as_owner(STACK.model_copy(update={"postgres_db": name}))
+        owner = await connect_as_owner(HERE.model_copy(update={"postgres_db": name}))
         made = Before(name, owner)
         await made.migrate(BEFORE)
         await owner.execute("INSERT INTO business_day VALUES (true, $1, now())", TODAY)
@@ -171,7 +178,7 @@ async def pattern_before(server: Connection) -> AsyncIterator[Before]:
 async def before(server: Connection, pattern_before: Before) -> AsyncIterator[Before]:
     """Such a database of a test's own."""
     name = await copy(server, pattern_before.name)
-    owner = await connect_as_owner(STACK.model_copy(update={"postgres_db": name}))
+    owner = await connect_as_owner(HERE.model_copy(update={"postgres_db": name}))
     try:
         yield replace(pattern_before, name=name, owner=owner)
     finally:
@@ -219,7 +226,7 @@ def _months_ago(months: int) -> date:
 @asynccontextmanager
 async def lending(before: Before) -> AsyncIterator[Lender]:
     """The application on the database."""
-    async with running(STACK.model_copy(update={"postgres_db": before.name})) as app, client_of(app) as client:
+    async with running(HERE.model_copy(update={"postgres_db": before.name})) as app, client_of(app) as client:
         client.headers["Authorization"] = f"Bearer {await sign_in(client, 'admin', 'string')}"
         yield Lender(client, before.owner, app.state.resources)
 
