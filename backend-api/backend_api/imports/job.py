@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 CLIENTS_AT_ONCE = 2000
 """In one transaction: so few that it is over in a fifth of a second (four fifths when each has a loan; measured on a
-quiet machine), so many that its dozen round trips do not count.
-It holds the row of the import, the business day as every write does, and clients that nobody knows yet."""
+quiet machine), so many that its dozen round trips do not count. It holds the row of the import, the business day as
+every write does, and clients that nobody knows yet."""
 TURN_SECONDS = 0.0005
 """So long at most, but for the arithmetic of one loan, nothing else on the event loop runs: the answers of the server,
 too, that the batch before waits for."""
