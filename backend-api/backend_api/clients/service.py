@@ -190,7 +190,7 @@ def _change_record(client_id: UUID, wanted: dict[str, Any], if_match: str | None
         return Change(
             aggregate=aggregate(row),
             business_date=row["today"],
-            values=_plain(changed),
+            values=changed,
             facts=facts,
             answer=_answer(
                 200,
@@ -253,11 +253,6 @@ def aggregate(row: Record) -> Aggregate:
 
 def _client_out(values: Mapping[str, Any]) -> ClientOut:
     return ClientOut.model_validate({**values, "warnings": orjson.loads(values["warnings"])})
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Enumerations as the text that is stored."""
-    return {name: str(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _answer(status: int, client: ClientOut, *, sequence: int, today: Any, location: bool = False) -> Answer:
