@@ -31,7 +31,7 @@ def of_code() -> Json:
 
 def text(document: Json) -> str:
     """The content of the file: sorted, so that it changes only where the contract does."""
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def seal(content: str) -> str:
