@@ -119,12 +119,6 @@ class Lender:
         assert books["receivable"] == books["balances"]
 
 
-def months_after(day: date, months: int) -> date:
-    """The same day so many months later, for days that every month has."""
-    month = day.month - 1 + months
-    return day.replace(year=day.year + month // 12, month=month % 12 + 1)
-
-
 def days(count: int) -> timedelta:
     """So many days."""
     return timedelta(days=count)
