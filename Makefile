@@ -63,7 +63,6 @@ else
 	rm -f .coverage .coverage.*
 	reports=$$(mktemp -d)
 	$(MAKE) --no-print-directory lint > "$$reports/lint" 2>&1 & linted=$$!
-	# One after the other: two that start at the same moment take each other's files and ports.
 	for lane in $(LANES); do $(STACK) up --name $(TEST_STACK)-$$lane --servers-only; done
 	if ! wait $$linted; then
 	  cat "$$reports/lint"

@@ -26,8 +26,9 @@ _SCRIPTS = (
     "couchdb-init/setup-users-db.sh",
     "local-stack/start_alone.py",
     "backend-api/backend_api/server_logging.json",
+    "backend-api/alembic.ini",
 )
-_MIGRATIONS = ("backend-api/alembic.ini", "backend-api/migrations")
+_MIGRATIONS = "backend-api/migrations"
 _STAMP = ".made-from"
 
 Say = Callable[[str], None]
@@ -79,25 +80,26 @@ def project_folder() -> Path:
 
 
 def project_files() -> Path:
-    """Copies scripts and migrations to where the service user can read them; returns that folder."""
+    """Copies scripts and migrations to where the service user can read them; returns that folder.
+
+    Copies of what did not change are left alone: a program of another stack may be reading them.
+    """
     target = project_folder()
-    for name in (*_SCRIPTS, *_MIGRATIONS):
-        source, copy = CHECKOUT / name, target / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, copy)
-    _let_everybody_read(target)
+    sources = [*(CHECKOUT / name for name in _SCRIPTS), *_sources(CHECKOUT / _MIGRATIONS)]
+    with _unless_stamped(target, sources) as changed:
+        if changed:
+            shutil.rmtree(target, ignore_errors=True)
+            for source in sources:
+                copy = target / source.relative_to(CHECKOUT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
+            _let_everybody_read(target)
     return target
 
 
 def couchdb_stand_in(say: Say) -> Path:
     """The CouchDB stand-in with its Node packages; returns its folder."""
-    target = _node_packages(CHECKOUT / "local-stack" / "couchdb", "couchdb-stand-in", "the CouchDB stand-in", say)
-    _let_everybody_read(target)
-    return target
+    return _node_packages(CHECKOUT / "local-stack" / "couchdb", "couchdb-stand-in", "the CouchDB stand-in", say)
 
 
 def asyncapi_parser(say: Say) -> Path:
@@ -124,16 +126,18 @@ def axe(say: Say) -> Path:
 def _node_packages(source: Path, name: str, what: str, say: Say, *options: str) -> Path:
     """A copy of the folder together with the packages that its lock file names."""
     target = state_folder() / name
-    target.mkdir(parents=True, exist_ok=True)
-    for file in (*source.glob("*.js*"), *source.glob("*.mjs")):
-        shutil.copy(file, target)
-    with _unless_stamped(target / "node_modules", [source / "package-lock.json"]) as changed:
+    files = [*source.glob("*.js*"), *source.glob("*.mjs")]
+    with _unless_stamped(target, files) as changed:
         if changed:
             say(f"installing {what}")
+            target.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copy(file, target)
             command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", *options]
             done = subprocess.run(command, cwd=target, text=True, capture_output=True, check=False)
             if done.returncode:
                 raise Refusal(f"npm could not install {what}: {_last_line(done.stderr)}")
+            _let_everybody_read(target)
     return target
 
 

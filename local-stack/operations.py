@@ -18,7 +18,7 @@ import ports
 import postgres
 import programs
 import settings
-from places import Stack, give, log_of, write
+from places import Stack, give, log_of, state_folder, write
 from programs import Program
 from refusal import Refusal
 from supervision import FAILED, State, Supervisor, end_processes_of, processes_of
@@ -71,7 +71,8 @@ class Progress:
 def up(stack: Stack, wanted_offset: int | None, *, with_services: bool, remedy: str) -> Plan:
     """Brings a stack up, or what is missing of it. Refuses before the first start when a port or a tool is missing."""
     say = Progress()
-    with _alone(stack):
+    # The second lock is the checkout's: what is installed is shared, and two stacks would choose the same free ports.
+    with _alone(_lock_of(stack), say), _alone(state_folder() / "up.lock", say):
         machine.prepare(say)
         offset = _decide_offset(stack, wanted_offset)
         binaries = (installation.services_environment if with_services else installation.checks_environment)(say)
@@ -151,7 +152,7 @@ def _missing(wanted: Sequence[Program], supervisor: Supervisor) -> list[Program]
 def down(stack: Stack) -> None:
     """Stops everything gracefully, last started first. Says so when nothing ran."""
     say = Progress()
-    with _alone(stack):
+    with _alone(_lock_of(stack), say):
         supervisor = Supervisor(stack)
         if not supervisor.is_running() and not processes_of(stack):
             say(f"stack {stack.name} is not running")
@@ -301,10 +302,19 @@ def _remembered(stack: Stack) -> dict[str, object] | None:
     return memory
 
 
+def _lock_of(stack: Stack) -> Path:
+    """Outside the stack's folder, which `reset` deletes."""
+    return stack.folder.parent / f"{stack.name}.lock"
+
+
 @contextlib.contextmanager
-def _alone(stack: Stack) -> Iterator[None]:
-    """One command at a time changes a stack; the others wait for it."""
-    stack.folder.parent.mkdir(parents=True, exist_ok=True)
-    with (stack.folder.parent / f"{stack.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _alone(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """One command at a time; the others wait for it, and say so."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another command of this checkout to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

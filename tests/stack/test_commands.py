@@ -1,5 +1,6 @@
 """The command line as an operator meets it, in a process of its own."""
 
+import fcntl
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import ports
 import pytest
 import settings
-from places import CHECKOUT, Stack
+from places import CHECKOUT, Stack, state_folder
 
 TOOL = CHECKOUT / "local-stack" / "stack.py"
 
@@ -51,6 +52,23 @@ def test_a_taken_port_is_one_sentence_and_nothing_starts(stack: Stack) -> None:
         rf"PORT_OFFSET=\d+ python3 local-stack/stack.py up --servers-only --name {stack.name}\.$", answer.stderr
     )
     assert all(ports.is_free(port) for port in ports.at(offset).values())
+
+
+def test_stacks_of_one_checkout_come_up_one_after_the_other(stack: Stack) -> None:
+    """What they install is shared, and each would choose the ports that the other is about to take."""
+    offset = ports.free_offset(stack.name)
+    command = [sys.executable, str(TOOL), "up", "--servers-only", "--name", stack.name]
+    with socket.create_server(("127.0.0.1", ports.at(offset)["redis"])), (state_folder() / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment = {**os.environ, "PORT_OFFSET": str(offset)}
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as second:
+            assert second.stdout is not None
+            assert "waiting for another command" in second.stdout.readline()
+            assert second.poll() is None
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            _, refused = second.communicate()
+    assert "which redis needs, is taken by " in refused
 
 
 def test_an_impossible_offset_is_one_sentence(stack: Stack) -> None:
