@@ -98,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Loan servicing: clients, loans and payments, every change an event.",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
@@ -136,7 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def welcome() -> Welcome:
     """What this is and where the documentation stands."""
-    return Welcome(name="SOFIPO", documentation="/docs", openapi="/openapi.json", health="/readyz")
+    return Welcome(name="SOFIPO", documentation="/docs", openapi=openapi.PATH, health="/readyz")
 
 
 def _require_uvloop() -> None:

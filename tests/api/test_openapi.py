@@ -1,16 +1,22 @@
 """The document that describes the calls is complete: names, security, refusals, and an example of everything."""
 
+import asyncio
 import copy
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import httpx2
 import pytest
+from backend_api.app import create_app
 from backend_api.http import problems
+from backend_api.settings import Settings
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.builders import get
+from tests.support.service import client_of
+from tests.support.waiting import least
 
 Operation = tuple[str, str, dict[str, Any]]
 BORROWERS = {"getOwnDebts", "getCart", "getCheckout", "getOwnPayment", "listOwnPayments"}
@@ -82,6 +88,27 @@ def complaints(document: dict[str, Any], schema: dict[str, Any], example: Any) -
     whole = {**schema, "components": document["components"]}
     validator = Draft202012Validator(whole, format_checker=FormatChecker())
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(example)]
+
+
+async def test_making_the_document_keeps_nobody_waiting(settings: Settings) -> None:
+    """As a share of what it takes, which is the machine's affair: half a second of work in one piece is too much."""
+
+    async def longest_wait() -> float:
+        app = create_app(settings)
+        began = perf_counter()
+        create_app(settings).openapi()
+        taken = perf_counter() - began
+        waits = [0.0]
+        async with client_of(app) as http, asyncio.TaskGroup() as group:
+            made = group.create_task(http.get("/openapi.json"))
+            while not made.done():
+                before = perf_counter()
+                await asyncio.sleep(0)
+                waits.append(perf_counter() - before)
+        assert made.result().status_code == 200
+        return max(waits) / taken
+
+    assert await least(longest_wait, 0.25) < 0.25
 
 
 async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
