@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from io import BytesIO
@@ -549,6 +549,25 @@ async def test_movements_hold_payments_and_lead_to_the_statement(space: Space) -
     file = await space.visitor.client.get(pdf)
     assert file.headers["content-type"] == "application/pdf"
     assert "Estado de cuenta" in PdfReader(BytesIO(file.content)).pages[0].extract_text()
+
+
+async def test_movements_hold_commissions_and_what_was_given_back(
+    space: Space, settings: Settings, anonymous: httpx2.AsyncClient
+) -> None:
+    assert "Comisiones del periodo" not in (await space.visitor.get(f"{SPACE}/movimientos")).text
+    dear = settings.model_copy(update={"cart_commission": Decimal("2.50")})
+    async with running(dear) as app, client_of(app) as client:
+        visitor = Visitor(client)
+        await visitor.sign_in(space.username, PASSWORD)
+        _, payment = await paid(replace(space, visitor=visitor), anonymous)
+        text = (await visitor.get(f"{SPACE}/movimientos")).text
+        assert "Comisiones del periodo" in text
+        assert ("$2.50" in text, "$0.40" in text, "$2.90" in text) == (True, True, True)
+        assert "Cancelación: comisión" not in text
+        await visitor.send(f"{payment}/anular", f"{payment}/anular")
+        after = (await visitor.get(f"{SPACE}/movimientos")).text
+        assert "Cancelación: comisión por pago en línea" in after
+        assert amount(Decimal("-2.90")) in after
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,12 @@ def concept(line: StatementLine) -> str:
     return f"{text} · {plain(line.reference)}" if line.reference else text
 
 
+def commission_concept(one: Commission) -> str:
+    """The same for what a payment cost besides what it pays."""
+    text = "Comisión por pago en línea" if one.total > ZERO else "Cancelación: comisión por pago en línea"
+    return f"{text} · {plain(one.reference)}" if one.reference else text
+
+
 _SPLIT_COLUMNS = tuple(map(Column, ("Capital", "Intereses", "Moratorios", "Comisiones", "IVA", "Total")))
 
 
@@ -442,7 +448,10 @@ def _commissions(commissions: Sequence[Commission]) -> Iterable[Part]:
     if not commissions:
         return
     columns = (Column("Fecha", Kind.DATE), Column("Concepto", Kind.TEXT), *map(Column, ("Importe", "IVA", "Total")))
-    rows = [(short_date(one.posted_on), _commission(one), *_cells(one.net, one.vat, one.total)) for one in commissions]
+    rows = [
+        (short_date(one.posted_on), commission_concept(one), *_cells(one.net, one.vat, one.total))
+        for one in commissions
+    ]
     sums = (sum(side, ZERO) for side in zip(*((one.net, one.vat, one.total) for one in commissions), strict=True))
     table = Table(
         "Comisiones del periodo",
@@ -452,11 +461,6 @@ def _commissions(commissions: Sequence[Commission]) -> Iterable[Part]:
         "Se cobran junto con el pago y no son parte de lo que se debe de los créditos.",
     )
     yield Part("comisiones", "Comisiones por pagos en línea", (table,))
-
-
-def _commission(one: Commission) -> str:
-    text = "Comisión por pago en línea" if one.total > ZERO else "Cancelación: comisión por pago en línea"
-    return f"{text} · {plain(one.reference)}" if one.reference else text
 
 
 WARNINGS = Text(

@@ -44,7 +44,7 @@ def document(gathered: Gathered, start: date, end: date, lender: Lender) -> Stat
         period_from=start,
         period_to=end,
         loans=tuple(part for part in parts if part is not None and _belongs(part)),
-        commissions=tuple(Commission(row.posted_on, row.reference, row.net, row.vat) for row in gathered.commissions),
+        commissions=tuple(commission(row) for row in gathered.commissions),
     )
 
 
@@ -73,6 +73,11 @@ def statement_line(row: Any) -> StatementLine:
         undoes=row.undoes_id is not None,
         reference=row.reference,
     )
+
+
+def commission(row: Any) -> Commission:
+    """A commission as a line of a statement."""
+    return Commission(row.posted_on, row.reference, row.net, row.vat)
 
 
 def _cat(terms: Terms) -> Cat | None:

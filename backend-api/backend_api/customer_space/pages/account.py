@@ -15,9 +15,9 @@ from backend_api.auth.dependencies import reader_of
 from backend_api.auth.principal import Principal
 from backend_api.clients import queries as clients
 from backend_api.clients.printed import StatementForm, printed
-from backend_api.clients.statement.content import concept
+from backend_api.clients.statement.content import commission_concept, concept
 from backend_api.clients.statement.document import charge_and_credit
-from backend_api.clients.statement.gather import statement_line
+from backend_api.clients.statement.gather import commission, statement_line
 from backend_api.clients.statement.spanish import amount, count, short_date
 from backend_api.clients.views import MAX_STATEMENT_LINES, PeriodTooLong, period
 from backend_api.customer_space import carts, views
@@ -81,6 +81,17 @@ class Line:
     credit: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class CommissionLine:
+    """What a payment cost besides what it pays, as the page shows it; negative where it was given back."""
+
+    day: date
+    concept: str
+    net: Decimal
+    vat: Decimal
+    total: Decimal
+
+
 @router.get("", operation_id="pageDebts")
 async def show_debts(request: Request, principal: Borrower) -> Response:
     """What is owed, and the forms that put it into the cart."""
@@ -142,7 +153,7 @@ async def show_loan(request: Request, loan_id: UUID, principal: Borrower) -> Res
 
 @router.get("/movimientos", operation_id="pageMovements")
 async def show_movements(request: Request, principal: Borrower) -> Response:
-    """Payments and movements of a period."""
+    """Payments, movements and commissions of a period."""
     borrower, reads = carts.borrower_of(principal), resources_of(request).reads
     today = await reads.business_date()
     try:
@@ -151,15 +162,16 @@ async def show_movements(request: Request, principal: Borrower) -> Response:
     except DomainError as refusal:
         start, end, problem = today - timedelta(days=USUAL_DAYS), today, WORDS.of_refusal(refusal)
 
-    async def read(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any], dict[UUID, int]]:
+    async def read(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], dict[UUID, int]]:
         limit = MAX_STATEMENT_LINES + 1
         return (
             await queries.payments_of(connection, borrower.client_id, start, end),
             await clients.statement_movements(connection, borrower.client_id, start, end, limit),
+            await clients.commissions(connection, borrower.client_id, start, end),
             await queries.folios(connection, borrower.client_id),
         )
 
-    payments, movements, folios = await reads.query(reader_of(request, principal), read)
+    payments, movements, commissions, folios = await reads.query(reader_of(request, principal), read)
     if len(movements) > MAX_STATEMENT_LINES:
         raise PeriodTooLong
     return await shown(
@@ -173,6 +185,7 @@ async def show_movements(request: Request, principal: Borrower) -> Response:
         problem=problem,
         payments=[_payment(row) for row in payments],
         lines=[_line(row, folios[row.loan_id]) for row in reversed(movements)],
+        commissions=[_commission(row) for row in reversed(commissions)],
     )
 
 
@@ -257,3 +270,8 @@ def _payment(row: Any) -> dict[str, Any]:
 def _line(row: Any, folio: int) -> Line:
     line = statement_line(row)
     return Line(line.posted_on, concept(line), folio, *charge_and_credit(line))
+
+
+def _commission(row: Any) -> CommissionLine:
+    one = commission(row)
+    return CommissionLine(one.posted_on, commission_concept(one), one.net, one.vat, one.total)
