@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -233,6 +233,32 @@ async def test_a_click_between_two_readings_of_its_twin_makes_one_order(
     use_case = interrupted(service.check_out(settings, borrower, None, None), twin, 2)
     answer = await carry_out(resources, Origin("user:test", "test", None, resources.clock()), use_case)
     assert json.loads(bytes(answer.body)) == orders[0]
+
+
+async def test_what_another_tab_puts_in_during_the_click_is_not_lost(
+    space: Space, resources: Resources, settings: Settings, owner: Connection
+) -> None:
+    cart = await put(space.calls, space.loan)
+    user_id = await owner.fetchval("SELECT user_id FROM carts WHERE number = $1", cart["number"])
+    borrower, origin = Borrower(user_id, UUID(space.client_id)), Origin("user:test", "test", None, resources.clock())
+
+    async def checked_out(
+        happening: Callable[[], Awaitable[Any]], number: int | None = None, total: str | None = None
+    ) -> Json:
+        seen = Decimal(total) if total else None
+        use_case = interrupted(service.check_out(settings, borrower, number, seen), happening, 2)
+        answer: Json = json.loads(bytes((await carry_out(resources, origin, use_case)).body))
+        return answer
+
+    with pytest.raises(service.CartChanged):  # who saw a total pays that one and no other
+        await checked_out(lambda: put(space.calls, space.other), total=cart["total"])
+    held = [item["loan_id"] for item in (await cart_of(space))["items"]]
+    assert held == [space.loan["id"], space.other["id"]]
+    order = await checked_out(lambda: put(space.calls, space.other, 3))
+    assert [len(item["lines"]) for item in order["items"]] == [1, 3]
+    cart = await put(space.calls, space.loan)
+    with pytest.raises(carts.CartGone):
+        await checked_out(lambda: space.calls.delete(f"{ME}/cart"), cart["number"])
 
 
 async def test_with_an_idempotency_key_the_answer_is_replayed(space: Space) -> None:

@@ -137,8 +137,7 @@ def check_out(settings: Settings, borrower: Borrower, cart_number: int | None, t
             aggregate=_aggregate(rows[0]),
             business_date=row["priced_on"],
             inserts=[Insert(checkouts, [row])],
-            # An item that another tab puts into the cart between our reading and this is not part of the order.
-            updates=[Update(cart_table, row["cart_id"], {"status": "CHECKED_OUT"})],
+            updates=[_ordered(ready.cart)],
             facts=[events.cart_checked_out(row, loan_ids)],
             answer=_checkout_answer(settings, {**row, "number": ready.cart.number}, origin.at),
         )
@@ -171,7 +170,7 @@ def pay_at_once(settings: Settings, borrower: Borrower, cart_number: int, transa
             # As it was read with the cart: if it moved since, that may have been another tab.
             aggregate=_aggregate(rows[0]),
             inserts=[*change.inserts, Insert(checkouts, [paid])],
-            updates=[*change.updates, Update(cart_table, row["cart_id"], {"status": "CHECKED_OUT"})],
+            updates=[*change.updates, _ordered(ready.cart)],
             # The same events as when order and notice come one after the other.
             facts=[*change.facts[:-1], events.cart_checked_out(row, loan_ids), change.facts[-1]],
             answer=_checkout_answer(settings, {**paid, "number": cart_number}, origin.at),
@@ -316,6 +315,12 @@ def _checkout_row(ready: _Ready, borrower: Borrower, origin: Origin) -> dict[str
         "expires_at": origin.at + LIFE,
         "decided_at": None,
     }
+
+
+def _ordered(cart: Cart) -> Update:
+    """The end of a cart. What another tab puts into it meanwhile makes this one read it again."""
+    assert cart.id is not None  # noqa: S101 - only a cart that exists is ordered
+    return Update(cart_table, cart.id, {"status": "CHECKED_OUT"}, guard={"version": cart.version})
 
 
 def _checkout_answer(settings: Settings, row: Mapping[str, Any], at: datetime) -> Answer:

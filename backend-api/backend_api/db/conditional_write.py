@@ -43,11 +43,13 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values for the row with this id; the root's compare-and-set guards it."""
+    """New values for the row with this id. The root's compare-and-set guards it; columns of `guard`, too, must still be
+    as they were read: for a row that others change without the root."""
 
     table: Table
     id: UUID
     values: Row
+    guard: Row = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,11 @@ async def execute(connection: Connection, write: Write) -> bool:
 
 async def _in_one_statement(connection: Connection, write: Write) -> bool:
     root = write.root
-    parameters: list[Any] = [write.business_date, root.id]
+    parameters: list[Any] = [write.business_date]
+    guarded = [update for update in write.updates if update.guard]
+    for update in guarded:
+        parameters.extend((update.id, *update.guard.values()))
+    parameters.append(root.id)
     if root.sequence:
         parameters.append(root.sequence)
         parameters.extend(root.guard.values())
@@ -110,6 +116,7 @@ async def _in_one_statement(connection: Connection, write: Write) -> bool:
         tuple(root.guard),
         tuple((insert.table, tuple(insert.rows[0]), len(insert.rows)) for insert in inserts),
         tuple((update.table, tuple(update.values)) for update in write.updates),
+        tuple((update.table, tuple(update.guard)) for update in guarded),
     )
     return bool(await connection.fetchval(sql, *parameters))
 
@@ -122,6 +129,7 @@ def _statement(
     guard: tuple[str, ...],
     inserts: tuple[tuple[Table, tuple[str, ...], int], ...],
     updates: tuple[tuple[Table, tuple[str, ...]], ...],
+    guarded: tuple[tuple[Table, tuple[str, ...]], ...],
 ) -> str:
     """SQL text for this shape of write; the same shape gives the same text, so it is prepared once per connection."""
     position = 0
@@ -133,19 +141,23 @@ def _statement(
 
     position += 1
     parts = ["day AS MATERIALIZED (SELECT open_business_date() AS today)"]
+    for number, (table, columns) in enumerate(guarded):
+        unchanged = " AND ".join(f"{column} = {parameter(table, column)}" for column in ("id", *columns))
+        parts.append(f"g{number} AS MATERIALIZED (SELECT FROM {table.name} WHERE {unchanged} FOR NO KEY UPDATE)")
+    as_read = ", ".join(["day", *(f"g{number}" for number in range(len(guarded)))])
     root_id = parameter(root, "id")
     if creates:
         values = ", ".join(parameter(root, column) for column in root_columns)
         parts.append(
             f"root AS (INSERT INTO {root.name} (id, {', '.join(root_columns)}) "
-            f"SELECT {root_id}, {values} FROM day WHERE today = $1::date RETURNING id)"
+            f"SELECT {root_id}, {values} FROM {as_read} WHERE today = $1::date RETURNING id)"
         )
     else:
         sequence = parameter(root, "event_sequence")
         unchanged = "".join(f" AND {column} = {parameter(root, column)}" for column in guard)
         values = ", ".join(f"{column} = {parameter(root, column)}" for column in root_columns)
         parts.append(
-            f"root AS (UPDATE {root.name} SET {values} FROM day WHERE id = {root_id} "
+            f"root AS (UPDATE {root.name} SET {values} FROM {as_read} WHERE id = {root_id} "
             f"AND event_sequence = {sequence}{unchanged} AND today = $1::date RETURNING id)"
         )
     for number, (table, columns, count) in enumerate(inserts):
