@@ -5,8 +5,10 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from backend_api.domain.money import CENT
 from backend_api.domain.schedule import schedule
 from backend_api.domain.terms import (
+    MAX_LATE_FEE,
     Bucket,
     BusinessDays,
     Frequency,
@@ -78,6 +80,14 @@ def test_every_broken_rule_is_named() -> None:
         "installment_multiple",
     ]  # fmt: skip
     assert all(refusal.rule.endswith(".") for refusal in refused.value.refusals)
+
+
+def test_a_late_fee_is_no_fortune() -> None:
+    check_terms(Terms(**AGREED, late_fee=MAX_LATE_FEE))  # type: ignore[arg-type]  # of four kinds
+    with pytest.raises(TermsRefused) as refused:
+        check_terms(Terms(**AGREED, late_fee=MAX_LATE_FEE + CENT))  # type: ignore[arg-type]  # of four kinds
+    [refusal] = refused.value.refusals
+    assert (refusal.field, refusal.code) == ("late_fee", "late_fee_out_of_range")
 
 
 @pytest.mark.parametrize(

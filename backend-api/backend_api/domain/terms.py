@@ -22,6 +22,9 @@ MAX_MORATORY_RATE = 2 * MAX_RATE
 MAX_INSTALLMENTS = 600
 MAX_EVERY = 366
 MAX_EARLY_DAYS = 366
+MAX_LATE_FEE = Decimal("1000000.00")
+"""Of one installment. The end of the day books the fees of all loans of a product in one posting: the largest amount of
+money as the fee of a single loan would stop it for everybody."""
 
 
 class FrequencyUnit(StrEnum):
@@ -324,8 +327,8 @@ def _grace(terms: Terms) -> Iterator[Refusal]:
 
 def _fees(terms: Terms) -> Iterator[Refusal]:
     fee = terms.opening_fee
-    if not ZERO <= terms.late_fee <= MAX_MONEY:
-        yield Refusal("late_fee", "late_fee_out_of_range", f"A late fee lies between 0.00 and {MAX_MONEY}.")
+    if not ZERO <= terms.late_fee <= MAX_LATE_FEE:
+        yield Refusal("late_fee", "late_fee_out_of_range", f"A late fee lies between 0.00 and {MAX_LATE_FEE}.")
     if not ZERO <= fee.flat <= MAX_MONEY:
         yield Refusal("opening_fee/flat", "opening_fee_out_of_range", f"A fee lies between 0.00 and {MAX_MONEY}.")
     elif fee.flat and fee.rate:
