@@ -29,6 +29,7 @@ async def site(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         "PUBLIC_URL": address,
         "GATEWAY_URL": f"{gateway}/pay",
         "APPROVE_ACTIVATION_ABOVE": SECOND_PERSON_ABOVE,
+        "CART_COMMISSION": "10.00",
     }
     async with (
         api_process(folder, port=port, **given),

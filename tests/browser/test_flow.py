@@ -106,6 +106,7 @@ async def _prints(visitor: Visitor, operation: str) -> None:
     assert operation in await _text_of_pdf(visitor, "#pdf")
     await visitor.page.get_by_role("link", name="Movimientos").first.click()
     await visitor.arrives("Movimientos")
+    await expect(visitor.page.locator("#comisiones ~ table")).to_contain_text("$11.60")
     await visitor.look("movimientos")
     assert AMOUNT in await _text_of_pdf(visitor, "#estado-pdf")
 
