@@ -81,17 +81,6 @@ class Line:
     credit: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class CommissionLine:
-    """What a payment cost besides what it pays, as the page shows it; negative where it was given back."""
-
-    day: date
-    concept: str
-    net: Decimal
-    vat: Decimal
-    total: Decimal
-
-
 @router.get("", operation_id="pageDebts")
 async def show_debts(request: Request, principal: Borrower) -> Response:
     """What is owed, and the forms that put it into the cart."""
@@ -185,7 +174,7 @@ async def show_movements(request: Request, principal: Borrower) -> Response:
         problem=problem,
         payments=[_payment(row) for row in payments],
         lines=[_line(row, folios[row.loan_id]) for row in reversed(movements)],
-        commissions=[_commission(row) for row in reversed(commissions)],
+        commissions=[(commission_concept(one), one) for one in map(commission, reversed(commissions))],
     )
 
 
@@ -270,8 +259,3 @@ def _payment(row: Any) -> dict[str, Any]:
 def _line(row: Any, folio: int) -> Line:
     line = statement_line(row)
     return Line(line.posted_on, concept(line), folio, *charge_and_credit(line))
-
-
-def _commission(row: Any) -> CommissionLine:
-    one = commission(row)
-    return CommissionLine(one.posted_on, commission_concept(one), one.net, one.vat, one.total)
