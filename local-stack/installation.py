@@ -174,8 +174,8 @@ def _unless_stamped(target: Path, made_from: Iterable[Path]) -> Iterator[bool]:
         if file.read() == wanted:
             yield False
             return
+        file.truncate(0)  # what is broken off half-way is neither the old state nor the new
         yield True
-        file.truncate(0)
         file.write(wanted)
 
 

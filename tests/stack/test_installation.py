@@ -47,3 +47,19 @@ def test_files_that_changed_are_copied_again(state: Path) -> None:
     again = found_in(installation.project_files())
     assert again["backend-api/alembic.ini"][1] == (CHECKOUT / "backend-api/alembic.ini").read_bytes()
     assert "backend-api/migrations/versions/20000101_taken_back.py" not in again
+
+
+def test_what_was_broken_off_is_made_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the checkout went back to what was installed before."""
+    before = found_in(installation.project_files()).keys()
+    with monkeypatch.context() as broken:
+        broken.setattr(installation, "fingerprint", lambda _: "another state of the checkout")
+        broken.setattr(installation, "_let_everybody_read", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            installation.project_files()
+    (state / "project" / "backend-api/alembic.ini").unlink()
+    assert found_in(installation.project_files()).keys() == before
+
+
+def _interrupted(_: Path) -> None:
+    raise KeyboardInterrupt
