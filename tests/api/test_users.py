@@ -6,10 +6,15 @@ from uuid import uuid4
 import httpx2
 import pytest
 from backend_api.app import create_app
+from backend_api.auth import queries, service
 from backend_api.auth.dependencies import UndeclaredPermission, check_declared
 from backend_api.auth.passwords import PasswordRefused, check_password
 from backend_api.auth.permissions import Role
+from backend_api.auth.schemas import ResetIn
 from backend_api.db.pools import Connection
+from backend_api.http.resources import Resources
+from backend_api.http.write import carry_out
+from backend_api.outbox.record import Origin
 from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
 
@@ -224,6 +229,28 @@ async def test_a_borrower_has_a_client_and_nobody_else_has(api: httpx2.AsyncClie
     assert borrower["client_id"] == client["id"]
     promoted = await api.patch(f"{USERS}/{borrower['id']}", json={"role": "officer"})
     assert (promoted.status_code, promoted.json()["client_id"]) == (200, None)
+
+
+@pytest.mark.parametrize("reading", ["for_ending", "live_user"])
+async def test_a_secret_that_is_used_between_two_readings_works_once(
+    reading: str, api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient, resources: Resources, owner: Connection
+) -> None:
+    created = await new_user(api)
+    body = ResetIn(username=created["username"], one_time_secret=created["one_time_secret"], new_password=PASSWORD)
+    use_case, user_id = await service.reset_password(resources, body, service.Caller("192.0.2.1", None))
+    read = getattr(queries, reading)
+
+    with pytest.MonkeyPatch.context() as race:
+
+        async def after_a_twin(*arguments: Any) -> Any:
+            race.undo()
+            assert (await choose(anonymous, created, "another password")).status_code == 204
+            return await read(*arguments)
+
+        race.setattr(queries, reading, after_a_twin)
+        with pytest.raises(service.ResetRefused):
+            await carry_out(resources, Origin(f"user:{user_id}", "test", None, resources.clock()), use_case)
+    await sign_in(anonymous, created["username"], "another password")
 
 
 async def test_the_last_administrator_stays(api: httpx2.AsyncClient, owner: Connection) -> None:

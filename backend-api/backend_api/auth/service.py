@@ -251,10 +251,11 @@ async def reset_password(resources: Resources, body: ResetIn, caller: Caller) ->
     assert user is not None  # noqa: S101 - nobody's secret fits
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        if not _fits(await queries.live_user(connection, user["id"]), given, now):
-            raise ResetRefused
+        # The user first: whoever uses the secret up after it was looked at has moved the user.
         row = await queries.for_ending(connection, user["id"], None)
         assert row is not None  # noqa: S101 - users are never deleted
+        if not _fits(await queries.live_user(connection, user["id"]), given, now):
+            raise ResetRefused
         return signed_out(
             row,
             _new_password(password_hash, origin.at),
