@@ -629,6 +629,31 @@ async def test_what_was_written_before_a_cancellation_stands(
     assert ended["status"] == "CANCELLED"
 
 
+async def test_what_a_check_found_is_told_when_it_is_cancelled_before_it_goes_on(
+    api: httpx2.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await ask(api, csv_file([row(rfc="nonsense"), *(row() for _ in range(300))]), mode="all_or_nothing")
+
+    class Killed(Exception):
+        """The process is gone."""
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await job.run(resources, UUID(asked["id"]), killed)
+    begin = queries.begin
+
+    async def cancelled_before(*arguments: Any) -> Any:
+        assert (await api.post(f"{IMPORTS}/{asked['id']}/cancel")).json()["refused"] == 1
+        return await begin(*arguments)
+
+    monkeypatch.setattr(queries, "begin", cancelled_before)
+    with pytest.raises(ImportMoved):
+        await job.run(resources, UUID(asked["id"]), lambda *_: None)
+    assert [line["line"] for line in await errors(api, asked)] == [2]
+
+
 async def test_one_process_works_on_imports_and_the_others_wait(api: httpx2.AsyncClient, resources: Resources) -> None:
     asked = await ask(api, csv_file([row() for _ in range(600)]))
     other = await connect(resources.settings)
