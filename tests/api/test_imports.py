@@ -9,8 +9,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
+from backend_api.db import conditional_write
 from backend_api.db.pools import Connection, connect
 from backend_api.http.resources import Resources
 from backend_api.imports import files, job, queries
@@ -413,6 +415,27 @@ async def test_ten_who_send_the_same_file_at_once_get_one_import(
     digest = sha256(content).digest()
     assert await owner.fetchval("SELECT count(*) FROM imports WHERE file_digest = $1", digest) == 1
     assert await owner.fetchval(ORPHANS) == 0
+
+
+async def test_an_import_that_is_committed_while_it_is_asked_for_again_is_one(
+    api: httpx2.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, asked = conditional_write.execute, []
+
+    async def late(connection: Connection, wanted: Any) -> bool:
+        asked.append(wanted)
+        if len(asked) == 1:
+            raise asyncpg.ConnectionDoesNotExistError("lost, while the server is still at it")
+        if len(asked) == 2:
+            async with resources.databases.writer.acquire() as lost:
+                assert await execute(lost, asked[0])
+        return await execute(connection, wanted)
+
+    monkeypatch.setattr(conditional_write, "execute", late)
+    made = await ask(api, csv_file([row()]))
+    assert (await get(api, f"{IMPORTS}/{made['id']}"))["status"] == "WAITING"
+    monkeypatch.undo()
+    await work(resources)
 
 
 async def test_an_idempotency_key_gives_the_same_import(api: httpx2.AsyncClient, resources: Resources) -> None:
