@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from backend_api.db import conditional_write
 from backend_api.db.pools import Connection, connect
+from backend_api.http import write
 from backend_api.http.resources import Resources
 from backend_api.imports import files, job, queries
 from backend_api.imports.service import ImportMoved
@@ -436,6 +437,26 @@ async def test_an_import_that_is_committed_while_it_is_asked_for_again_is_one(
     assert (await get(api, f"{IMPORTS}/{made['id']}"))["status"] == "WAITING"
     monkeypatch.undo()
     await work(resources)
+
+
+async def test_the_file_of_an_import_that_may_have_been_committed_is_kept(
+    api: httpx2.AsyncClient, resources: Resources, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, asked = conditional_write.execute, []
+
+    async def lost(_: Connection, wanted: Any) -> bool:
+        asked.append(wanted)
+        raise asyncpg.ConnectionDoesNotExistError("lost, while the server is still at it")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(conditional_write, "execute", lost)
+        outage.setattr(write, "TRIES", 0)
+        answer = await api.post(CLIENTS, content=csv_file([one := row()]), params={"format": "csv"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+    async with resources.databases.writer.acquire() as connection:
+        assert await execute(connection, asked[0])
+    await work(resources)
+    assert await client_of(owner, one["rfc"]) is not None
 
 
 async def test_an_idempotency_key_gives_the_same_import(api: httpx2.AsyncClient, resources: Resources) -> None:
