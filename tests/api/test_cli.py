@@ -343,11 +343,11 @@ async def test_of_two_commands_that_import_a_file_at_once_one_is_told_so(
 ) -> None:
     file = tmp_path / "clients.csv"
     file.write_bytes(csv_file([row()]))
-    read, others = import_queries.business_date, []
+    read, others = import_queries.business_date, [file]
 
     async def after_the_other(connection: Connection) -> date:
-        if not others:
-            others.append(file)
+        if others:
+            others.clear()
             await asyncio.to_thread(import_clients, settings, file, None, {}, None)
         return await read(connection)
 

@@ -107,7 +107,7 @@ async def test_who_tries_many_at_once_learns_no_more_than_one_after_the_other(
     username: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(defence, "FREE_FOR_ACCOUNT", 1)
-    verify = service.verify_password
+    verify = passwords.verify_password
     async with calling_from(app, "192.0.2.4") as client:
 
         async def in_its_turn(password: str, stored: str | None) -> bool:

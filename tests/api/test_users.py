@@ -272,6 +272,7 @@ async def test_of_two_administrators_who_disable_each_other_one_stays(
 ) -> None:
     others = await owner.fetch("UPDATE users SET role = 'auditor' WHERE role = 'admin' RETURNING id")
     one, other = [UUID((await new_user(api, "admin"))["id"]) for _ in range(2)]
+    origin = Origin(f"user:{one}", "test", None, resources.clock())
     read = user_queries.taken
 
     with pytest.MonkeyPatch.context() as race:
@@ -284,7 +285,6 @@ async def test_of_two_administrators_who_disable_each_other_one_stays(
         race.setattr(user_queries, "taken", after_the_other)
         try:
             with pytest.raises(user_service.LastAdministrator):
-                origin = Origin(f"user:{one}", "test", None, resources.clock())
                 await carry_out(resources, origin, user_service.disable_user(other, None))
         finally:
             await owner.execute("UPDATE users SET role = 'admin' WHERE id = ANY ($1)", [row["id"] for row in others])
