@@ -456,6 +456,8 @@ async def test_parked_events_go_back(office: Office, owner: Connection, api: htt
     answer = await office.visitors[Role.ADMIN].send(f"{path}/reintentar", path, None, evento=event)
     assert location(answer) == f"{path}?aviso=reintento"
     assert "too large" not in (await office.visitors[Role.ADMIN].get(path)).text
+    again = await office.visitors[Role.ADMIN].send(f"{path}/reintentar", path, None, evento=event)
+    assert location(again) == path, "somebody else has done it: nothing is promised"
 
 
 async def test_what_was_parked_is_listed_page_by_page(

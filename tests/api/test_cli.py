@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,10 @@ import aio_pika
 import httpx2
 import pytest
 from backend_api.cli import main
+from backend_api.cli.transfer import import_clients
 from backend_api.db.pools import Connection, connect
 from backend_api.http.resources import Resources
+from backend_api.imports import queries as import_queries
 from backend_api.imports.queries import IMPORT_LOCK
 from backend_api.outbox import broker
 from backend_api.settings import PASSWORDS, Settings
@@ -333,6 +336,24 @@ async def test_a_command_watches_an_import_that_another_process_works_on(
     finally:
         other.terminate()
     assert (code, "30 registered" in output) == (0, True)
+
+
+async def test_of_two_commands_that_import_a_file_at_once_one_is_told_so(
+    sofipo: Command, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_bytes(csv_file([row()]))
+    read, others = import_queries.business_date, [file]
+
+    async def after_the_other(connection: Connection) -> date:
+        if others:
+            others.clear()
+            await asyncio.to_thread(import_clients, settings, file, None, {}, None)
+        return await read(connection)
+
+    monkeypatch.setattr(import_queries, "business_date", after_the_other)
+    code, output = await sofipo("import", "clients", str(file))
+    assert (code, output) == (1, "The same file is imported already.")
 
 
 async def test_lists_are_written_to_files(sofipo: Command, api: httpx2.AsyncClient, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
+from backend_api.db import conditional_write
 from backend_api.db.pools import Connection, connect
+from backend_api.http import write
 from backend_api.http.resources import Resources
 from backend_api.imports import files, job, queries
 from backend_api.imports.service import ImportMoved
@@ -415,6 +418,47 @@ async def test_ten_who_send_the_same_file_at_once_get_one_import(
     assert await owner.fetchval(ORPHANS) == 0
 
 
+async def test_an_import_that_is_committed_while_it_is_asked_for_again_is_one(
+    api: httpx2.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, asked = conditional_write.execute, []
+
+    async def late(connection: Connection, wanted: Any) -> bool:
+        asked.append(wanted)
+        if len(asked) == 1:
+            raise asyncpg.ConnectionDoesNotExistError("lost, while the server is still at it")
+        if len(asked) == 2:
+            async with resources.databases.writer.acquire() as lost:
+                assert await execute(lost, asked[0])
+        return await execute(connection, wanted)
+
+    monkeypatch.setattr(conditional_write, "execute", late)
+    made = await ask(api, csv_file([row()]))
+    assert (await get(api, f"{IMPORTS}/{made['id']}"))["status"] == "WAITING"
+    monkeypatch.undo()
+    await work(resources)
+
+
+async def test_the_file_of_an_import_that_may_have_been_committed_is_kept(
+    api: httpx2.AsyncClient, resources: Resources, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, asked = conditional_write.execute, []
+
+    async def lost(_: Connection, wanted: Any) -> bool:
+        asked.append(wanted)
+        raise asyncpg.ConnectionDoesNotExistError("lost, while the server is still at it")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(conditional_write, "execute", lost)
+        outage.setattr(write, "TRIES", 0)
+        answer = await api.post(CLIENTS, content=csv_file([one := row()]), params={"format": "csv"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+    async with resources.databases.writer.acquire() as connection:
+        assert await execute(connection, asked[0])
+    await work(resources)
+    assert await client_of(owner, one["rfc"]) is not None
+
+
 async def test_an_idempotency_key_gives_the_same_import(api: httpx2.AsyncClient, resources: Resources) -> None:
     content, key = csv_file([row(), row(rfc="x")]), uuid4().hex
     first = await api.post(f"{CLIENTS}?format=csv", content=content, headers={"Idempotency-Key": key})
@@ -627,6 +671,31 @@ async def test_what_was_written_before_a_cancellation_stands(
     ended = await get(api, f"{IMPORTS}/{asked['id']}")
     assert written == cancelled["accepted"] == ended["accepted"] < 1000
     assert ended["status"] == "CANCELLED"
+
+
+async def test_what_a_check_found_is_told_when_it_is_cancelled_before_it_goes_on(
+    api: httpx2.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await ask(api, csv_file([row(rfc="nonsense"), *(row() for _ in range(300))]), mode="all_or_nothing")
+
+    class Killed(Exception):
+        """The process is gone."""
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await job.run(resources, UUID(asked["id"]), killed)
+    begin = queries.begin
+
+    async def cancelled_before(*arguments: Any) -> Any:
+        assert (await api.post(f"{IMPORTS}/{asked['id']}/cancel")).json()["refused"] == 1
+        return await begin(*arguments)
+
+    monkeypatch.setattr(queries, "begin", cancelled_before)
+    with pytest.raises(ImportMoved):
+        await job.run(resources, UUID(asked["id"]), lambda *_: None)
+    assert [line["line"] for line in await errors(api, asked)] == [2]
 
 
 async def test_one_process_works_on_imports_and_the_others_wait(api: httpx2.AsyncClient, resources: Resources) -> None:

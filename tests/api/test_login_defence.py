@@ -103,6 +103,23 @@ async def test_attempts_that_come_early_make_the_wait_no_longer(
         assert await owner.fetch("SELECT * FROM login_failures ORDER BY subject") == before
 
 
+async def test_who_tries_many_at_once_learns_no_more_than_one_after_the_other(
+    username: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(defence, "FREE_FOR_ACCOUNT", 1)
+    verify = passwords.verify_password
+    async with calling_from(app, "192.0.2.4") as client:
+
+        async def in_its_turn(password: str, stored: str | None) -> bool:
+            monkeypatch.setattr(service, "verify_password", verify)
+            for other in await asyncio.gather(*(attempt(client, username) for _ in range(2))):
+                problem(other, 401, "sign_in_refused")
+            return await verify(password, stored)
+
+        monkeypatch.setattr(service, "verify_password", in_its_turn)
+        problem(await attempt(client, username, PASSWORD), 429, "sign_in_delayed")
+
+
 async def test_who_guesses_elsewhere_does_not_lock_out_the_user(username: str, app: FastAPI) -> None:
     async with calling_from(app, "198.51.100.7") as home, calling_from(app, "203.0.113.9") as elsewhere:
         assert (await attempt(home, username, PASSWORD)).status_code == 200

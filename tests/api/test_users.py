@@ -1,15 +1,22 @@
 """Users: made by administrators, changed by them, and let in by a password that only they themselves know."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 from backend_api.app import create_app
+from backend_api.auth import queries, service
 from backend_api.auth.dependencies import UndeclaredPermission, check_declared
 from backend_api.auth.passwords import PasswordRefused, check_password
 from backend_api.auth.permissions import Role
+from backend_api.auth.schemas import ResetIn
+from backend_api.auth.users import queries as user_queries
+from backend_api.auth.users import service as user_service
 from backend_api.db.pools import Connection
+from backend_api.http.resources import Resources
+from backend_api.http.write import carry_out
+from backend_api.outbox.record import Origin
 from backend_api.settings import Environment, Settings
 from fastapi import FastAPI
 
@@ -226,6 +233,28 @@ async def test_a_borrower_has_a_client_and_nobody_else_has(api: httpx2.AsyncClie
     assert (promoted.status_code, promoted.json()["client_id"]) == (200, None)
 
 
+@pytest.mark.parametrize("reading", ["for_ending", "live_user"])
+async def test_a_secret_that_is_used_between_two_readings_works_once(
+    reading: str, api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient, resources: Resources, owner: Connection
+) -> None:
+    created = await new_user(api)
+    body = ResetIn(username=created["username"], one_time_secret=created["one_time_secret"], new_password=PASSWORD)
+    use_case, user_id = await service.reset_password(resources, body, service.Caller("192.0.2.1", None))
+    read = getattr(queries, reading)
+
+    with pytest.MonkeyPatch.context() as race:
+
+        async def after_a_twin(*arguments: Any) -> Any:
+            race.undo()
+            assert (await choose(anonymous, created, "another password")).status_code == 204
+            return await read(*arguments)
+
+        race.setattr(queries, reading, after_a_twin)
+        with pytest.raises(service.ResetRefused):
+            await carry_out(resources, Origin(f"user:{user_id}", "test", None, resources.clock()), use_case)
+    await sign_in(anonymous, created["username"], "another password")
+
+
 async def test_the_last_administrator_stays(api: httpx2.AsyncClient, owner: Connection) -> None:
     admin = (await get(api, ME))["id"]
     others = await owner.fetch(
@@ -236,6 +265,30 @@ async def test_the_last_administrator_stays(api: httpx2.AsyncClient, owner: Conn
             problem(await api.request(method, f"{USERS}/{admin}", json=body), 409, "last_administrator")
     finally:
         await owner.execute("UPDATE users SET role = 'admin' WHERE id = ANY ($1)", [row["id"] for row in others])
+
+
+async def test_of_two_administrators_who_disable_each_other_one_stays(
+    api: httpx2.AsyncClient, resources: Resources, owner: Connection
+) -> None:
+    others = await owner.fetch("UPDATE users SET role = 'auditor' WHERE role = 'admin' RETURNING id")
+    one, other = [UUID((await new_user(api, "admin"))["id"]) for _ in range(2)]
+    origin = Origin(f"user:{one}", "test", None, resources.clock())
+    read = user_queries.taken
+
+    with pytest.MonkeyPatch.context() as race:
+
+        async def after_the_other(*arguments: Any) -> Any:
+            race.undo()
+            assert (await api.delete(f"{USERS}/{one}")).status_code == 204
+            return await read(*arguments)
+
+        race.setattr(user_queries, "taken", after_the_other)
+        try:
+            with pytest.raises(user_service.LastAdministrator):
+                await carry_out(resources, origin, user_service.disable_user(other, None))
+        finally:
+            await owner.execute("UPDATE users SET role = 'admin' WHERE id = ANY ($1)", [row["id"] for row in others])
+    assert (await get(api, f"{USERS}/{other}"))["version"] == 1
 
 
 @pytest.mark.parametrize("role", [Role.OFFICER, Role.AUDITOR, Role.CLIENT])

@@ -64,6 +64,13 @@ class Attempt:
         if until is not None:
             raise SignInDelayed(max(1, ceil((until - now).total_seconds())))
 
+    async def judge(self, connection: Connection, now: datetime, *, fits: bool) -> None:
+        """Count it if the password did not fit. Raises `SignInDelayed`, whether it did or not, when others have failed
+        while this one waited to be looked at: many at once tell no more than one after the other."""
+        await self.refuse_early(connection, now)
+        if not fits:
+            await self.failed(connection, now)
+
     async def failed(self, connection: Connection, now: datetime) -> None:
         """Count it."""
         await connection.execute(COUNT, self._subjects, [FREE_FOR_ACCOUNT, FREE_FOR_ADDRESS, FREE_FOR_NETWORK], now)

@@ -115,13 +115,13 @@ async def sign_in(resources: Resources, tokens: Tokens, username: str, password:
         user = await queries.for_sign_in(connection, username, caller.address, now)
         attempt = Attempt(username, caller.address, familiar=user is not None and user["familiar"])
         await attempt.refuse_early(connection, now)
-    if not await verify_password(password, user["password_hash"] if user else None):
-        async with resources.databases.writer.ask() as connection:
-            await attempt.failed(connection, now)
-        raise SignInRefused
-    assert user is not None  # noqa: S101 - nobody's password fits
-    session, token, first = _new_session(user["id"], user["epoch"], caller, now)
+    fits = await verify_password(password, user["password_hash"] if user else None)
     async with resources.databases.writer.ask() as connection:
+        await attempt.judge(connection, resources.clock(), fits=fits)
+        if not fits:
+            raise SignInRefused
+        assert user is not None  # noqa: S101 - nobody's password fits
+        session, token, first = _new_session(user["id"], user["epoch"], caller, now)
         if not await queries.open_session(connection, session, first):
             raise SignInRefused
         await attempt.succeeded(connection)
@@ -204,9 +204,10 @@ async def change_password(
     async with resources.databases.writer.ask() as connection:
         user = await queries.live_user(connection, principal.user_id)
         await attempt.refuse_early(connection, now)
-    if not await verify_password(body.current_password, user["password_hash"] if user else None):
-        async with resources.databases.writer.ask() as connection:
-            await attempt.failed(connection, now)
+    fits = await verify_password(body.current_password, user["password_hash"] if user else None)
+    async with resources.databases.writer.ask() as connection:
+        await attempt.judge(connection, resources.clock(), fits=fits)
+    if not fits:
         raise PasswordWrong
     assert user is not None  # noqa: S101 - nobody's password fits
     check_password(body.new_password, user["username"])
@@ -251,10 +252,11 @@ async def reset_password(resources: Resources, body: ResetIn, caller: Caller) ->
     assert user is not None  # noqa: S101 - nobody's secret fits
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        if not _fits(await queries.live_user(connection, user["id"]), given, now):
-            raise ResetRefused
+        # The user first: whoever uses the secret up after it was looked at has moved the user.
         row = await queries.for_ending(connection, user["id"], None)
         assert row is not None  # noqa: S101 - users are never deleted
+        if not _fits(await queries.live_user(connection, user["id"]), given, now):
+            raise ResetRefused
         return signed_out(
             row,
             _new_password(password_hash, origin.at),

@@ -75,7 +75,8 @@ async def show_events(request: Request, principal: CanSee) -> Response:
 @router.post("/eventos/reintentar", operation_id="officeReplay")
 async def replay(request: Request, principal: CanReplay) -> Response:
     """A parked event, or one or all parked messages, are tried again. What is stored already is recognised, so that
-    doing it twice does no harm."""
+    doing it twice does no harm. Nothing is promised when there was none: somebody else has done it, or looks at them
+    just now, which takes them out of their queue."""
     resources, fields = resources_of(request), await door.fields_of(request)
     if "evento" in fields:
         async with resources.databases.writer.ask() as connection:
@@ -83,7 +84,7 @@ async def replay(request: Request, principal: CanReplay) -> Response:
     else:
         moved = await _replay_messages(resources, fields.get("mensaje"))
     log.info("parked_replayed", actor=principal.actor, moved=moved)
-    return see_other(f"{space_of(request).base}/eventos", aviso="reintento")
+    return see_other(f"{space_of(request).base}/eventos", **({"aviso": "reintento"} if moved else {}))
 
 
 async def _replay_messages(resources: Resources, message_id: str | None) -> list[str]:

@@ -234,6 +234,10 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
     except DomainError as refusal:
         return await _refuse(connection, work, refusal)
     except asyncpg.UniqueViolationError as error:
+        committed = await _committed(connection, work)
+        if committed is not None:
+            # A plan in doubt was committed after all, a moment ago: what is taken we have taken ourselves.
+            return committed
         if error.constraint_name == "idempotency_keys_pkey" and work.key:
             stored = await idempotency.find(connection, work.key)
             if stored is None:

@@ -13,7 +13,7 @@ from backend_api.domain.products import STANDARD
 from backend_api.http import examples, write
 from backend_api.http.lists import Paged
 from backend_api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, Sort
-from backend_api.http.problems import FieldRefused, NotFound
+from backend_api.http.problems import FieldRefused, NotFound, OutcomeUnknown
 from backend_api.http.resources import Resources, resources_of
 from backend_api.http.sheets import SheetFormat, download
 from backend_api.http.signing import SignatureInvalidError
@@ -129,6 +129,9 @@ async def import_clients(
     try:
         response = await write.run(request, principal.actor, use_case, body=asked, conflicts=service.CONFLICTS)
         taken = str(received.id) in response.headers.get("location", "")
+    except OutcomeUnknown:
+        taken = True  # or may be yet; a file that nobody asked for is forgotten by and by
+        raise
     finally:
         if not taken:
             await _forget(resources, received.id)

@@ -229,7 +229,8 @@ class _Work:
         return ImportStatus.COMPLETED
 
     async def _begin(self, status: ImportStatus) -> None:
-        await queries.begin(self._connection, self._id, status.value, self._resources.clock())
+        if not await queries.begin(self._connection, self._id, status.value, self._resources.clock()):
+            raise service.ImportMoved
 
     async def _check(self, lines: _Reading) -> bool:
         """Whether every line can be taken; those that cannot are recorded."""

@@ -51,7 +51,7 @@ FOLIOS = "SELECT nextval('loan_folio') FROM generate_series(1, $1)"
 BEGIN = """
 UPDATE imports SET status = $2, started_at = coalesce(started_at, $3), lines_done = 0, accepted = 0, duplicates = 0,
                    refused = 0, loans = 0
- WHERE id = $1 AND finished_at IS NULL
+ WHERE id = $1 AND finished_at IS NULL RETURNING true
 """
 FORGET_LINES = "DELETE FROM import_lines WHERE import_id = $1"
 CHECKED = """
@@ -153,11 +153,14 @@ async def folios(connection: Connection, count: int) -> list[int]:
     return [row["nextval"] for row in await connection.fetch(FOLIOS, count)] if count else []
 
 
-async def begin(connection: Connection, import_id: UUID, status: str, at: datetime) -> None:
-    """Begin to check, or to write, from the first line; what an earlier check found is forgotten."""
+async def begin(connection: Connection, import_id: UUID, status: str, at: datetime) -> bool:
+    """Begin to check, or to write, from the first line; what an earlier check found is forgotten. False: it has ended,
+    and what was found stands."""
     async with connection.transaction():
-        await connection.execute(FORGET_LINES, import_id)
-        await connection.execute(BEGIN, import_id, status, at)
+        going_on: bool | None = await connection.fetchval(BEGIN, import_id, status, at)
+        if going_on:
+            await connection.execute(FORGET_LINES, import_id)
+    return bool(going_on)
 
 
 async def checked(

@@ -19,7 +19,7 @@ SELECT (SELECT business_date FROM business_day) AS today,
 """
 FOR_CHANGE = """
 SELECT u.*, (SELECT business_date FROM business_day) AS today,
-       EXISTS (SELECT FROM users WHERE role = 'admin' AND status = 'ACTIVE' AND id <> u.id) AS other_admin
+       (SELECT id FROM users WHERE role = 'admin' AND status = 'ACTIVE' AND id <> u.id LIMIT 1) AS other_admin
   FROM users u WHERE u.id = $1
 """
 BY_NAME = "SELECT id FROM users WHERE username = $1"
@@ -37,7 +37,7 @@ async def taken(connection: Connection, username: str, but: UUID, client_id: UUI
 
 
 async def for_change(connection: Connection, user_id: UUID) -> Record | None:
-    """A user's row, the business date, and whether somebody else is an administrator."""
+    """A user's row, the business date, and another administrator, if there is one."""
     return await connection.fetchrow(FOR_CHANGE, user_id)
 
 

@@ -10,6 +10,7 @@ from backend_api.auth.permissions import Role
 from backend_api.auth.service import NO_STORE, OneTimeSecret, signed_out
 from backend_api.auth.users import queries
 from backend_api.auth.users.schemas import NewUser, ResetOut, UserIn, UserOut, UserPatch, UserStatus
+from backend_api.db.conditional_write import Update
 from backend_api.db.pools import Connection
 from backend_api.db.uuid7 import uuid7
 from backend_api.domain.errors import DomainError
@@ -107,8 +108,7 @@ def update_user(user_id: UUID, body: UserPatch, if_match: str | None) -> UseCase
         after = {**row, **changed}
         new_client = changed.get("client_id")
         await _checked(connection, after["username"], Role(after["role"]), after["client_id"], user_id, new_client)
-        if row["role"] == Role.ADMIN and not row["other_admin"] and _no_admin(after):
-            raise LastAdministrator
+        staying = _administrator_stays(row) if row["role"] == Role.ADMIN and _no_admin(after) else []
         values = {
             **{name: str(value) if isinstance(value, str) else value for name, value in changed.items()},
             "version": row["version"] + 1,
@@ -118,7 +118,7 @@ def update_user(user_id: UUID, body: UserPatch, if_match: str | None) -> UseCase
         answer = _answer({**row, **values}, row["event_sequence"] + 1)
         if changed.keys() == {"username"}:
             return Change(_aggregate(row), row["today"], facts, answer, values)
-        return signed_out(row, values, facts, answer)
+        return replace(signed_out(row, values, facts, answer), updates=staying)
 
     return use_case
 
@@ -181,6 +181,14 @@ async def _for_change(connection: Connection, user_id: UUID, if_match: str | Non
         raise NotFound
     etag.check_if_match(if_match, row["version"])
     return dict(row)
+
+
+def _administrator_stays(row: Mapping[str, Any]) -> list[Update]:
+    """Another administrator, who has to be one still when this user is none any more. Raises `LastAdministrator`."""
+    if row["other_admin"] is None:
+        raise LastAdministrator
+    as_read = {"role": Role.ADMIN.value, "status": UserStatus.ACTIVE.value}
+    return [Update(users, row["other_admin"], as_read, guard=as_read)]
 
 
 def _no_admin(user: Mapping[str, Any]) -> bool:
