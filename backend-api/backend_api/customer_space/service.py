@@ -33,7 +33,7 @@ from backend_api.domain.money import ZERO, format_money
 from backend_api.domain.terms import ExcessPolicy
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import NotFound
-from backend_api.http.write import Aggregate, Change, UseCase
+from backend_api.http.write import Aggregate, Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.models import carts as cart_table
 from backend_api.models import checkouts, clients
@@ -130,7 +130,7 @@ def check_out(settings: Settings, borrower: Borrower, cart_number: int | None, t
             if cart_number is not None or known["expires_at"] > origin.at:
                 return _checkout_answer(settings, known, origin.at)
             rows = []
-        ready = await _ready(connection, settings, borrower, rows, cart_number, total, origin.at)
+        ready = await _ready(connection, settings, borrower, rows, cart_number, origin.at, total=total)
         row = _checkout_row(ready, borrower, origin)
         loan_ids = [held.item.loan_id for held in ready.cart.items]
         return Change(
@@ -159,16 +159,13 @@ def pay_at_once(settings: Settings, borrower: Borrower, cart_number: int, transa
             if known is None or (known["status"], known["transaction_code"]) != (CheckoutStatus.PAID, transaction_code):
                 raise CartGone
             return _checkout_answer(settings, known, origin.at)
-        ready = await _ready(connection, settings, borrower, rows, cart_number, None, origin.at)
+        ready = await _ready(connection, settings, borrower, rows, cart_number, origin.at, code=transaction_code)
         row = _checkout_row(ready, borrower, origin)
-        client = await payment_queries.client_to_pay(connection, borrower.client_id, transaction_code, str(row["id"]))
-        change = await _registered(connection, client, row, transaction_code, origin)
+        change = await _registered(connection, ready.client, row, transaction_code, origin)
         loan_ids = [held.item.loan_id for held in ready.cart.items]
         paid = {**row, **_decision(CheckoutStatus.PAID, transaction_code, origin, payment_id=_payment_id(change))}
         return replace(
             change,
-            # As it was read with the cart: if it moved since, that may have been another tab.
-            aggregate=_aggregate(rows[0]),
             inserts=[*change.inserts, Insert(checkouts, [paid])],
             updates=[*change.updates, _ordered(ready.cart)],
             # The same events as when order and notice come one after the other.
@@ -242,24 +239,29 @@ async def _ready(
     borrower: Borrower,
     rows: Sequence[Record],
     cart_number: int | None,
-    total: Decimal | None,
     at: datetime,
+    *,
+    total: Decimal | None = None,
+    code: str | None = None,
 ) -> _Ready:
-    """The cart, if it still costs what it was quoted. Raises `CartEmpty`, `CartGone`, `CartChanged`: then it is priced
-    anew, so that the next try goes through."""
+    """The cart, if it still costs what it was quoted, and the client with what was paid under this `code` before.
+    Raises `CartEmpty`, `CartGone`, `CartChanged`: then it is priced anew, so that the next try goes through."""
     if not rows or rows[0]["expires_at"] <= at:
         raise CartEmpty if cart_number is None else CartGone
     cart = carts.read_cart(rows)
     if not cart.items:
         raise CartEmpty
-    client = await payment_queries.client_to_pay(connection, borrower.client_id, None, None)
+    client = await payment_queries.client_to_pay(connection, borrower.client_id, code, None)
     if not client:
         raise NotFound
+    if client[0]["event_sequence"] != rows[0]["event_sequence"]:  # maybe a twin, and this cart is paid
+        raise Moved(_aggregate(rows[0]))
     owed = carts.owed_by_loan(client, client[0]["today"])
     now = carts.reprice((held.item for held in cart.items), owed)
     asked = replace(cart, commission=settings.cart_commission)
     if now != [held.item for held in cart.items] or asked != cart:
-        await carts.write(connection, borrower, cart, now, settings.cart_commission, at)
+        if not await carts.write(connection, borrower, cart, now, settings.cart_commission, at):
+            raise Moved(_aggregate(rows[0]))
         raise _changed(cart, now, settings.cart_commission)
     if total is not None and total != cart.total:
         raise _changed(cart, now, settings.cart_commission)

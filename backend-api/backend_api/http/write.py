@@ -124,8 +124,9 @@ Conflicts = Mapping[str, Callable[[], DomainError]]
 """Unique constraints that a change may run into, and what that means."""
 
 
-class _Moved(Exception):
-    """The aggregate or the business day changed between reading and writing."""
+class Moved(Exception):
+    """The aggregate or the business day changed between reading and writing, or between two readings: a use case raises
+    it instead of deciding on what never was at once, and is asked again."""
 
     def __init__(self, aggregate: Aggregate) -> None:
         super().__init__()
@@ -196,7 +197,7 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
         try:
             async with resources.databases.writer.acquire() as connection:
                 return await _attempt(connection, work, lock)
-        except _Moved as moved:
+        except Moved as moved:
             collisions += 1
             lock = moved.aggregate if collisions >= COLLISIONS_BEFORE_LOCK else None
             if collisions > 2 * COLLISIONS_BEFORE_LOCK:
@@ -270,7 +271,7 @@ async def _decide_and_write(connection: Connection, work: _Request) -> _Outcome:
         raise
     if not written:
         work.in_doubt.remove(plan)
-        raise _Moved(change.aggregate)
+        raise Moved(change.aggregate)
     return _Outcome(plan.stored)
 
 

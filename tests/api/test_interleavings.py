@@ -1,0 +1,97 @@
+"""What somebody else does between two readings of a use case: the answer is one that there is in some order."""
+
+import json
+from collections.abc import AsyncIterator
+from secrets import token_hex
+from uuid import UUID
+
+import httpx2
+import pytest
+from backend_api.auth.permissions import Role
+from backend_api.customer_space import service
+from backend_api.customer_space.carts import Borrower
+from backend_api.db.pools import Connection
+from backend_api.http.resources import Resources
+from backend_api.http.write import UseCase, carry_out
+from backend_api.outbox.record import Origin
+from backend_api.settings import Settings
+from fastapi import FastAPI
+
+from tests.support.builders import Json, get, new_loan, pay
+from tests.support.customer_space import (
+    ME,
+    interrupted,
+    put,
+)
+from tests.support.service import signed_in_as
+
+
+@pytest.fixture
+async def loan(api: httpx2.AsyncClient) -> Json:
+    """A loan of a client of its own."""
+    return await new_loan(api, amount="12000.00")
+
+
+@pytest.fixture
+async def calls(app: FastAPI, loan: Json) -> AsyncIterator[httpx2.AsyncClient]:
+    """Calls by the loan's client."""
+    async with signed_in_as(app, Role.CLIENT, UUID(loan["client_id"])) as calls:
+        yield calls
+
+
+@pytest.fixture
+async def borrower(calls: httpx2.AsyncClient, loan: Json, owner: Connection) -> Borrower:  # noqa: ARG001 - makes the user
+    """The loan's client as the services see them."""
+    user_id = await owner.fetchval("SELECT id FROM users WHERE client_id = $1", loan["client_id"])
+    return Borrower(user_id, UUID(loan["client_id"]))
+
+
+async def answer_to(resources: Resources, use_case: UseCase) -> Json:
+    """What a use case answers."""
+    origin = Origin("user:test", "test", None, resources.clock())
+    answer: Json = json.loads(bytes((await carry_out(resources, origin, use_case)).body))
+    return answer
+
+
+async def post(api: httpx2.AsyncClient, path: str) -> None:
+    """A change that is made."""
+    answer = await api.post(path, json={})
+    assert answer.is_success, answer.text
+
+
+async def delete(api: httpx2.AsyncClient, path: str) -> None:
+    """A deletion that is made."""
+    answer = await api.delete(path)
+    assert answer.is_success, answer.text
+
+
+async def test_a_cart_that_a_twin_paid_gets_the_same_answer(
+    calls: httpx2.AsyncClient, loan: Json, borrower: Borrower, resources: Resources, settings: Settings
+) -> None:
+    """Else the older web would be told that nothing was charged."""
+    cart = await put(calls, loan)
+    use_case = service.pay_at_once(settings, borrower, cart["number"], f"T-{token_hex(6)}")
+    twins: list[Json] = []
+
+    async def twin() -> None:
+        twins.append(await answer_to(resources, use_case))
+
+    assert [await answer_to(resources, interrupted(use_case, twin, 2))] == twins
+    assert (await get(calls, f"{ME}/debts"))["loans"][0]["installments"][0]["number"] == 2
+
+
+async def test_a_cart_is_priced_anew_as_another_tab_left_it(
+    api: httpx2.AsyncClient,
+    calls: httpx2.AsyncClient,
+    loan: Json,
+    borrower: Borrower,
+    resources: Resources,
+    settings: Settings,
+) -> None:
+    """The prices of a cart that is not there any more are written nowhere, so nobody is told of them."""
+    other = await new_loan(api, loan["client_id"])
+    await put(calls, loan)
+    assert (await pay(api, loan["id"])).status_code == 201
+    use_case = service.check_out(settings, borrower, None, None)
+    order = await answer_to(resources, interrupted(use_case, lambda: put(calls, other), 2))
+    assert [item["loan_id"] for item in order["items"]] == [loan["id"], other["id"]]
