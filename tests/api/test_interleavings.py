@@ -10,18 +10,23 @@ import pytest
 from backend_api.auth.permissions import Role
 from backend_api.customer_space import service
 from backend_api.customer_space.carts import Borrower
+from backend_api.customer_space.gateway import Notice
 from backend_api.db.pools import Connection
 from backend_api.http.resources import Resources
 from backend_api.http.write import UseCase, carry_out
 from backend_api.outbox.record import Origin
 from backend_api.settings import Settings
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
-from tests.support.builders import Json, get, new_loan, pay
+from tests.support.builders import CLIENTS, Json, get, new_loan, pay
 from tests.support.customer_space import (
     ME,
     interrupted,
+    notice_of,
+    order_of,
     put,
+    told,
 )
 from tests.support.service import signed_in_as
 
@@ -95,3 +100,21 @@ async def test_a_cart_is_priced_anew_as_another_tab_left_it(
     use_case = service.check_out(settings, borrower, None, None)
     order = await answer_to(resources, interrupted(use_case, lambda: put(calls, other), 2))
     assert [item["loan_id"] for item in order["items"]] == [loan["id"], other["id"]]
+
+
+async def test_a_notice_whose_twin_was_taken_is_no_refund(
+    api: httpx2.AsyncClient, calls: httpx2.AsyncClient, loan: Json, resources: Resources, anonymous: httpx2.AsyncClient
+) -> None:
+    """Nor is anybody told to look after one, even if the client was deleted as soon as nothing was owed."""
+    notice = notice_of(await order_of(calls, loan, 12), f"T-{token_hex(6)}")
+    twins: list[Json] = []
+
+    async def happening() -> None:
+        twins.append(await told(anonymous, notice))
+        await delete(api, f"{CLIENTS}/{loan['client_id']}")
+
+    with capture_logs() as logs:
+        use_case = interrupted(service.take_notice(Notice.model_validate(notice)), happening, 3)
+        assert [await answer_to(resources, use_case)] == twins
+    assert twins[0]["outcome"] == "registered"
+    assert "gateway_refund" not in {entry["event"] for entry in logs}

@@ -54,7 +54,8 @@ FORGET_CARTS = "DELETE FROM carts WHERE status = 'OPEN' AND expires_at <= $1"
 
 CHECKOUT_OF_CART = "SELECT o.*, c.number FROM checkouts o JOIN carts c ON c.id = o.cart_id WHERE o.cart_id = $1"
 CHECKOUT = """
-SELECT o.*, c.number, b.event_sequence, b.chain_head, (SELECT business_date FROM business_day) AS today
+SELECT o.*, c.number, b.event_sequence, b.chain_head, b.deleted_at IS NOT NULL AS client_deleted,
+       (SELECT business_date FROM business_day) AS today
   FROM checkouts o JOIN carts c ON c.id = o.cart_id JOIN clients b ON b.id = o.client_id WHERE o.id = $1
 """
 PAID_BY_CODE = """
@@ -130,7 +131,7 @@ async def checkout_of_cart(connection: Connection, cart_id: UUID) -> dict[str, A
 
 
 async def checkout(connection: Connection, checkout_id: UUID) -> dict[str, Any] | None:
-    """An order with its cart's number, its client's sequence and the business date."""
+    """An order with its cart's number, its client's sequence, whether that client is deleted, and the business date."""
     row = await connection.fetchrow(CHECKOUT, checkout_id)
     return dict(row) if row else None
 

@@ -349,10 +349,12 @@ async def _take_payment(
     connection: Connection, checkout: Mapping[str, Any], notice: Notice, origin: Origin
 ) -> Change | Answer:
     code = notice.transaction_code
-    client = await payment_queries.client_to_pay(connection, checkout["client_id"], code, str(checkout["id"]))
-    if not client:  # deleted since: nothing is owed, and there is nobody to whom a payment could be recorded
+    if checkout["client_deleted"]:  # nothing is owed, and there is nobody to whom a payment could be recorded
         log.warning("gateway_refund", checkout_id=str(checkout["id"]), reason=DebtChanged.code)
         return _outcome(Outcome.REFUND, reason=DebtChanged.code)
+    client = await payment_queries.client_to_pay(connection, checkout["client_id"], code, str(checkout["id"]))
+    if not client or client[0]["event_sequence"] != checkout["event_sequence"]:  # maybe a twin, and this one is paid
+        raise Moved(_aggregate(checkout))
     try:
         if checkout["status"] == CheckoutStatus.PAID:
             raise OrderAlreadyPaid
@@ -361,14 +363,11 @@ async def _take_payment(
         _refuse_changed(checkout, client)
         change = await _registered(connection, client, checkout, code, origin)
     except UNAPPLIED as refusal:
-        change = _rejected(client[0], checkout, notice, refusal, origin)
-        return replace(change, aggregate=_aggregate(checkout))
+        return _rejected(client[0], checkout, notice, refusal, origin)
     payment_id = _payment_id(change)
     decision = _decision(CheckoutStatus.PAID, code, origin, payment_id=payment_id)
     return replace(
         change,
-        # As it was read with the order: if it moved since, that may have been the same notice.
-        aggregate=_aggregate(checkout),
         updates=[*change.updates, Update(checkouts, checkout["id"], decision)],
         answer=_outcome(Outcome.REGISTERED, payment_id),
     )
