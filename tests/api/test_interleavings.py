@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from backend_api.auth.permissions import Role
-from backend_api.customer_space import service
+from backend_api.customer_space import carts, service
 from backend_api.customer_space.carts import Borrower
 from backend_api.customer_space.gateway import Notice
 from backend_api.db.pools import Connection
@@ -22,7 +22,9 @@ from structlog.testing import capture_logs
 from tests.support.builders import CLIENTS, Json, get, new_loan, pay
 from tests.support.customer_space import (
     ME,
+    check_out,
     interrupted,
+    interrupted_cart,
     notice_of,
     order_of,
     put,
@@ -118,3 +120,25 @@ async def test_a_notice_whose_twin_was_taken_is_no_refund(
         assert [await answer_to(resources, use_case)] == twins
     assert twins[0]["outcome"] == "registered"
     assert "gateway_refund" not in {entry["event"] for entry in logs}
+
+
+async def test_what_another_tab_orders_right_away_is_not_put_in_again(
+    calls: httpx2.AsyncClient, loan: Json, borrower: Borrower, resources: Resources
+) -> None:
+    """Once it is written there is nothing to decide anew: else a second cart held what is ordered."""
+    await put(calls, loan)
+    tab = interrupted_cart(resources, lambda: check_out(calls), 3)
+    cart = await carts.put_installments(tab, borrower, UUID(loan["id"]), 2)
+    if (await get(calls, f"{ME}/cart"))["number"] is not None:  # there was no third reading
+        await check_out(calls)
+    assert [len(held.item.lines) for held in cart.items] == [2]
+    assert (await get(calls, f"{ME}/cart"))["number"] is None
+
+
+async def test_a_cart_that_another_tab_emptied_meanwhile_is_begun_anew(
+    calls: httpx2.AsyncClient, loan: Json, borrower: Borrower, resources: Resources
+) -> None:
+    tab = interrupted_cart(resources, lambda: calls.delete(f"{ME}/cart"), 2)
+    cart = await carts.put_installments(tab, borrower, UUID(loan["id"]), 1)
+    assert [item["loan_id"] for item in (await get(calls, f"{ME}/cart"))["items"]] == [loan["id"]]
+    assert (await get(calls, f"{ME}/cart"))["number"] == cart.number
