@@ -222,7 +222,9 @@ def reverse_own(settings: Settings, borrower: Borrower, payment_id: UUID, reason
             borrower.user_id,
             settings.approve_reversal_above if in_time else ZERO,
         )
-        return await decided(connection, origin)
+        change = await decided(connection, origin)
+        # The window was looked at on this day: if it has ended since, it is looked at again.
+        return replace(change, business_date=own["today"]) if isinstance(change, Change) else change
 
     return use_case
 
