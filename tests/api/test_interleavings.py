@@ -12,14 +12,17 @@ from backend_api.customer_space import carts, service
 from backend_api.customer_space.carts import Borrower
 from backend_api.customer_space.gateway import Notice
 from backend_api.db.pools import Connection
+from backend_api.domain.errors import TransitionRefused
 from backend_api.http.resources import Resources
 from backend_api.http.write import UseCase, carry_out
+from backend_api.loans import movements
+from backend_api.loans.schemas import NoteIn
 from backend_api.outbox.record import Origin
 from backend_api.settings import Settings
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tests.support.builders import CLIENTS, Json, get, new_loan, pay
+from tests.support.builders import CLIENTS, LOANS, Json, get, new_loan, pay
 from tests.support.customer_space import (
     ME,
     check_out,
@@ -142,3 +145,11 @@ async def test_a_cart_that_another_tab_emptied_meanwhile_is_begun_anew(
     cart = await carts.put_installments(tab, borrower, UUID(loan["id"]), 1)
     assert [item["loan_id"] for item in (await get(calls, f"{ME}/cart"))["items"]] == [loan["id"]]
     assert (await get(calls, f"{ME}/cart"))["number"] == cart.number
+
+
+async def test_a_write_off_is_taken_back_once(api: httpx2.AsyncClient, loan: Json, resources: Resources) -> None:
+    path = f"{LOANS}/{loan['id']}/write-off"
+    await post(api, path)
+    use_case = movements.undo_write_off(UUID(loan["id"]), NoteIn(), None)
+    with pytest.raises(TransitionRefused):
+        await answer_to(resources, interrupted(use_case, lambda: post(api, f"{path}/reverse"), 3))

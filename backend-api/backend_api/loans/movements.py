@@ -18,7 +18,7 @@ from backend_api.domain.errors import DomainError, LoanNotActive
 from backend_api.domain.money import ZERO
 from backend_api.domain.states import OWING, LoanEvent, LoanStatus, transition
 from backend_api.domain.terms import Bucket
-from backend_api.http.write import Change, UseCase
+from backend_api.http.write import Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.ledger.service import Booking
 from backend_api.ledger.state import account_of
@@ -96,7 +96,9 @@ def undo_write_off(loan_id: UUID, body: NoteIn, if_match: str | None) -> UseCase
         recoveries = [row for row in rows if row["kind"] == MovementKind.RECOVERY]
         if recoveries:
             raise RecoveriesStand(payment_ids=[str(row["payment_id"]) for row in sorted(recoveries, key=_position)])
-        [loss] = [row for row in rows if row["kind"] == MovementKind.WRITE_OFF]
+        loss = next((row for row in rows if row["kind"] == MovementKind.WRITE_OFF), None)
+        if loss is None:  # taken back since the loan was read
+            raise Moved(service.aggregate(loan))
         correction = await asyncio.to_thread(
             corrections.remove, _account(loan).terms, ledger.standing(rows), loss["movement_id"]
         )
