@@ -18,11 +18,13 @@ from backend_api.http.write import UseCase, carry_out
 from backend_api.loans import movements
 from backend_api.loans.schemas import NoteIn
 from backend_api.outbox.record import Origin
+from backend_api.payments import service as payments
+from backend_api.payments.schemas import ReversalIn
 from backend_api.settings import Settings
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tests.support.builders import CLIENTS, LOANS, Json, get, new_loan, pay
+from tests.support.builders import CLIENTS, LOANS, PAYMENTS, Json, get, new_loan, pay
 from tests.support.customer_space import (
     ME,
     check_out,
@@ -153,3 +155,17 @@ async def test_a_write_off_is_taken_back_once(api: httpx2.AsyncClient, loan: Jso
     use_case = movements.undo_write_off(UUID(loan["id"]), NoteIn(), None)
     with pytest.raises(TransitionRefused):
         await answer_to(resources, interrupted(use_case, lambda: post(api, f"{path}/reverse"), 3))
+
+
+async def test_a_payment_is_taken_back_once_even_if_its_loan_is_undone_right_away(
+    api: httpx2.AsyncClient, loan: Json, resources: Resources
+) -> None:
+    payment = (await pay(api, loan["id"])).json()
+
+    async def happening() -> None:
+        await post(api, f"{PAYMENTS}/{payment['id']}/reverse")
+        await delete(api, f"{LOANS}/{loan['id']}")
+
+    use_case = payments.reverse_payment(UUID(payment["id"]), ReversalIn())
+    with pytest.raises(payments.PaymentAlreadyReversed):
+        await answer_to(resources, interrupted(use_case, happening, 2))
