@@ -16,7 +16,8 @@ from backend_api.domain.errors import TransitionRefused
 from backend_api.http.resources import Resources
 from backend_api.http.write import UseCase, carry_out
 from backend_api.loans import movements
-from backend_api.loans.schemas import NoteIn
+from backend_api.loans import service as loans
+from backend_api.loans.schemas import LoanPatch, NoteIn
 from backend_api.outbox.record import Origin
 from backend_api.payments import service as payments
 from backend_api.payments.schemas import ReversalIn
@@ -24,7 +25,7 @@ from backend_api.settings import Settings
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tests.support.builders import CLIENTS, LOANS, PAYMENTS, Json, get, new_loan, pay
+from tests.support.builders import CLIENTS, LOANS, PAYMENTS, Json, get, new_client, new_loan, pay
 from tests.support.customer_space import (
     ME,
     check_out,
@@ -169,3 +170,31 @@ async def test_a_payment_is_taken_back_once_even_if_its_loan_is_undone_right_awa
     use_case = payments.reverse_payment(UUID(payment["id"]), ReversalIn())
     with pytest.raises(payments.PaymentAlreadyReversed):
         await answer_to(resources, interrupted(use_case, happening, 2))
+
+
+async def test_terms_are_not_changed_of_a_loan_that_is_cancelled_meanwhile(
+    api: httpx2.AsyncClient, resources: Resources
+) -> None:
+    loan = await new_loan(api, status="PENDING")
+
+    async def happening() -> None:
+        await post(api, f"{LOANS}/{loan['id']}/cancel")
+        await delete(api, f"{CLIENTS}/{loan['client_id']}")
+
+    use_case = loans.change_loan(UUID(loan["id"]), LoanPatch.model_validate({"amount": "500.00"}), None)
+    with pytest.raises(loans.TermsFrozen):
+        await answer_to(resources, interrupted(use_case, happening, 2))
+
+
+async def test_the_credit_line_is_measured_with_the_loan_as_it_is(
+    api: httpx2.AsyncClient, resources: Resources
+) -> None:
+    client = await new_client(api, credit_limit="1000.00")
+    loan = await new_loan(api, client["id"], status="PENDING", amount="100.00")
+    use_case = interrupted(
+        loans.change_loan(UUID(loan["id"]), LoanPatch.model_validate({"amount": "500.00"}), None),
+        lambda: api.patch(f"{LOANS}/{loan['id']}", json={"amount": "900.00"}),
+        2,
+    )
+    changed = await answer_to(resources, use_case)
+    assert (changed["amount"], changed["version"]) == ("500.00", 3)

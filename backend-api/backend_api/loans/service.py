@@ -25,7 +25,7 @@ from backend_api.domain.terms import MAX_INSTALLMENTS, FrequencyUnit, Refusal, T
 from backend_api.http import etag
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import FieldError, NotFound
-from backend_api.http.write import Aggregate, Change, UseCase
+from backend_api.http.write import Aggregate, Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.ledger.service import Booking, LoanState
 from backend_api.loans import events, queries
@@ -272,7 +272,8 @@ async def _changed_terms(connection: Connection, loan: Record, body: LoanPatch) 
     except TermsRefused as refused:
         raise TermsImpossible(refused, sent=body.model_fields_set) from refused
     client = await queries.client_for_loan(connection, loan["client_id"])
-    assert client is not None  # noqa: S101 - a client with a pending loan is not deleted
+    if client is None or client["event_sequence"] != loan["event_sequence"]:  # maybe the amount that is taken off
+        raise Moved(aggregate(loan))
     used = client["used_credit"] - loan["amount"] + terms.amount
     if client["credit_limit"] is not None and used > client["credit_limit"]:
         raise CreditLimitExceeded
