@@ -198,3 +198,13 @@ async def test_the_credit_line_is_measured_with_the_loan_as_it_is(
     )
     changed = await answer_to(resources, use_case)
     assert (changed["amount"], changed["version"]) == ("500.00", 3)
+
+
+async def test_a_loan_that_is_disbursed_while_it_is_deleted_is_undone(
+    api: httpx2.AsyncClient, resources: Resources
+) -> None:
+    """The loan is read once, so that nobody comes between: with two readings it was refused as what is cancelled."""
+    loan = await new_loan(api, status="PENDING")
+    use_case = movements.undo_disbursement(UUID(loan["id"]), None)
+    undone = await answer_to(resources, interrupted(use_case, lambda: post(api, f"{LOANS}/{loan['id']}/activate"), 2))
+    assert undone["status"] == "CANCELLED"

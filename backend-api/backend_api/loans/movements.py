@@ -123,14 +123,11 @@ def undo_disbursement(loan_id: UUID, if_match: str | None) -> UseCase:
 
     Raises `NotFound`, `TransitionRefused`, `DisbursementStands`, `PreconditionFailed`.
     """
-    cancel_pending = service.close_pending_loan(loan_id, LoanEvent.CANCEL, if_match)
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         loan = await service.for_change(connection, loan_id, if_match)
         if loan["status"] == LoanStatus.PENDING:
-            change = await cancel_pending(connection, origin)
-            assert isinstance(change, Change)  # noqa: S101 - a cancellation is never an answer by itself
-            return change
+            return service.closed(loan, LoanEvent.CANCEL, origin)
         status = transition(LoanStatus(loan["status"]), LoanEvent.UNDO_DISBURSEMENT)
         rows = ledger.standing(await queries.standing_movements(connection, loan_id))
         if loan["disbursed_on"] != loan["today"] or len(rows) != 1:

@@ -216,18 +216,22 @@ def close_pending_loan(loan_id: UUID, event: LoanEvent, if_match: str | None) ->
     """Reject or cancel a pending loan. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        loan = await for_change(connection, loan_id, if_match)
-        status = transition(LoanStatus(loan["status"]), event)
-        values = {"status": status.value, "version": loan["version"] + 1, "updated_at": origin.at}
-        return Change(
-            aggregate=aggregate(loan),
-            business_date=loan["today"],
-            updates=[Update(loans, loan_id, values)],
-            facts=[events.loan_closed(loan_id, loan["client_id"], status)],
-            answer=answer(200, {**plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
-        )
+        return closed(await for_change(connection, loan_id, if_match), event, origin)
 
     return use_case
+
+
+def closed(loan: Record, event: LoanEvent, origin: Origin) -> Change:
+    """The change that ends a pending loan. Raises `TransitionRefused`."""
+    status = transition(LoanStatus(loan["status"]), event)
+    values = {"status": status.value, "version": loan["version"] + 1, "updated_at": origin.at}
+    return Change(
+        aggregate=aggregate(loan),
+        business_date=loan["today"],
+        updates=[Update(loans, loan["id"], values)],
+        facts=[events.loan_closed(loan["id"], loan["client_id"], status)],
+        answer=answer(200, {**plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
+    )
 
 
 def change_loan(loan_id: UUID, body: LoanPatch, if_match: str | None) -> UseCase:
