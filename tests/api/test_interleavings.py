@@ -13,11 +13,14 @@ from backend_api.customer_space.carts import Borrower
 from backend_api.customer_space.gateway import Notice
 from backend_api.db.pools import Connection
 from backend_api.domain.errors import TransitionRefused
+from backend_api.http.idempotency import Answer
 from backend_api.http.resources import Resources
-from backend_api.http.write import UseCase, carry_out
+from backend_api.http.write import COLLISIONS_BEFORE_LOCK, Aggregate, Change, Moved, UseCase, carry_out
 from backend_api.loans import movements
 from backend_api.loans import service as loans
 from backend_api.loans.schemas import LoanPatch, NoteIn
+from backend_api.models import clients
+from backend_api.outbox.envelope import GENESIS
 from backend_api.outbox.record import Origin
 from backend_api.payments import service as payments
 from backend_api.payments.schemas import ReversalIn
@@ -53,7 +56,7 @@ async def calls(app: FastAPI, loan: Json) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def borrower(calls: httpx2.AsyncClient, loan: Json, owner: Connection) -> Borrower:  # noqa: ARG001 - makes the user
+async def borrower(calls: httpx2.AsyncClient, loan: Json, owner: Connection) -> Borrower:
     """The loan's client as the services see them."""
     user_id = await owner.fetchval("SELECT id FROM users WHERE client_id = $1", loan["client_id"])
     return Borrower(user_id, UUID(loan["client_id"]))
@@ -208,3 +211,30 @@ async def test_a_loan_that_is_disbursed_while_it_is_deleted_is_undone(
     use_case = movements.undo_disbursement(UUID(loan["id"]), None)
     undone = await answer_to(resources, interrupted(use_case, lambda: post(api, f"{LOANS}/{loan['id']}/activate"), 2))
     assert undone["status"] == "CANCELLED"
+
+
+async def test_a_cart_is_priced_anew_also_under_the_lock_of_a_busy_client(
+    api: httpx2.AsyncClient,
+    calls: httpx2.AsyncClient,
+    loan: Json,
+    borrower: Borrower,
+    resources: Resources,
+    settings: Settings,
+) -> None:
+    """After three collisions the client is locked in a transaction: a refusal must not take back the new prices."""
+    quoted = await put(calls, loan)
+    assert (await pay(api, loan["id"])).status_code == 201
+    decide = service.check_out(settings, borrower, None, None)
+    collisions = 0
+
+    async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
+        nonlocal collisions
+        collisions += 1
+        if collisions <= COLLISIONS_BEFORE_LOCK:
+            raise Moved(Aggregate("client", clients, borrower.client_id, 1, GENESIS))
+        return await decide(connection, origin)
+
+    with pytest.raises(service.CartChanged) as refusal:
+        await answer_to(resources, use_case)
+    total = (await get(calls, f"{ME}/cart"))["total"]
+    assert total == refusal.value.facts["total"] != quoted["total"]

@@ -226,12 +226,7 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
     try:
         if lock is None:
             return await _decide_and_write(connection, work)
-        async with connection.transaction():
-            await connection.fetchval(
-                f"SELECT 1 FROM {lock.table.name} WHERE id = $1 FOR NO KEY UPDATE",  # noqa: S608 - name from metadata
-                lock.id,
-            )
-            return await _decide_and_write(connection, work)
+        return await _under_lock(connection, work, lock)
     except DomainError as refusal:
         return await _refuse(connection, work, refusal)
     except asyncpg.UniqueViolationError as error:
@@ -244,6 +239,20 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
         if conflict is None:
             raise
         return await _refuse(connection, work, conflict())
+
+
+async def _under_lock(connection: Connection, work: _Request, lock: Aggregate) -> _Outcome:
+    async with connection.transaction():
+        await connection.fetchval(
+            f"SELECT 1 FROM {lock.table.name} WHERE id = $1 FOR NO KEY UPDATE",  # noqa: S608 - name from metadata
+            lock.id,
+        )
+        try:
+            return await _decide_and_write(connection, work)
+        except DomainError as error:
+            # Not out of the transaction: what a use case wrote before it refused, new prices of a cart, stays.
+            refusal = error
+    raise refusal
 
 
 async def _committed(connection: Connection, work: _Request) -> _Outcome | None:
