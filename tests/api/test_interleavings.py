@@ -7,17 +7,22 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from backend_api.approvals import service as approvals
+from backend_api.approvals.schemas import DecisionIn
 from backend_api.auth.permissions import Role
 from backend_api.customer_space import carts, service
 from backend_api.customer_space.carts import Borrower
 from backend_api.customer_space.gateway import Notice
 from backend_api.db.pools import Connection
+from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.errors import TransitionRefused
+from backend_api.domain.money import ZERO
 from backend_api.http.idempotency import Answer
 from backend_api.http.resources import Resources
 from backend_api.http.write import COLLISIONS_BEFORE_LOCK, Aggregate, Change, Moved, UseCase, carry_out
 from backend_api.loans import movements
 from backend_api.loans import service as loans
+from backend_api.loans.approvable import USE_CASES
 from backend_api.loans.schemas import LoanPatch, NoteIn
 from backend_api.models import clients
 from backend_api.outbox.envelope import GENESIS
@@ -238,3 +243,18 @@ async def test_a_cart_is_priced_anew_also_under_the_lock_of_a_busy_client(
         await answer_to(resources, use_case)
     total = (await get(calls, f"{ME}/cart"))["total"]
     assert total == refusal.value.facts["total"] != quoted["total"]
+
+
+async def test_what_another_checker_grants_is_decided_and_not_refused(
+    api: httpx2.AsyncClient, loan: Json, borrower: Borrower, resources: Resources, owner: Connection
+) -> None:
+    """Else the second one is told of a loan that cannot be disbursed, and that the approval still waits."""
+    checker = await owner.fetchval("SELECT id FROM users WHERE username = 'admin'")
+    pending = UUID((await new_loan(api, loan["client_id"], status="PENDING"))["id"])
+    ask = approvals.with_second_person(
+        ApprovalKind.ACTIVATION, loans.activate_loan(pending, None), approvals.asked(pending), borrower.user_id, ZERO
+    )
+    approval_id = UUID((await answer_to(resources, ask))["id"])
+    grant = approvals.approve(approval_id, DecisionIn(), checker, USE_CASES)
+    with pytest.raises(approvals.ApprovalDecided):
+        await answer_to(resources, interrupted(grant, lambda: answer_to(resources, grant), 2))
