@@ -20,6 +20,9 @@ from backend_api.domain.money import ZERO
 from backend_api.http.idempotency import Answer
 from backend_api.http.resources import Resources
 from backend_api.http.write import COLLISIONS_BEFORE_LOCK, Aggregate, Change, Moved, UseCase, carry_out
+from backend_api.legacy.mo_app import service as mo_app
+from backend_api.legacy.mo_app.refusals import OF_CODE
+from backend_api.legacy.mo_app.schemas import MoPaymentIn
 from backend_api.loans import movements
 from backend_api.loans import service as loans
 from backend_api.loans.approvable import USE_CASES
@@ -258,3 +261,21 @@ async def test_what_another_checker_grants_is_decided_and_not_refused(
     grant = approvals.approve(approval_id, DecisionIn(), checker, USE_CASES)
     with pytest.raises(approvals.ApprovalDecided):
         await answer_to(resources, interrupted(grant, lambda: answer_to(resources, grant), 2))
+
+
+async def test_a_payment_for_a_customer_whose_name_another_one_gets_is_not_booked_on_the_former(
+    api: httpx2.AsyncClient, resources: Resources
+) -> None:
+    name = f"M-{token_hex(6)}"
+    former, other = await new_client(api, external_id=name), await new_client(api)
+    loan = await new_loan(api, former["id"])
+
+    async def rename() -> None:
+        for client, external_id in ((former, None), (other, name)):
+            answer = await api.patch(f"{CLIENTS}/{client['id']}", json={"external_id": external_id})
+            assert answer.status_code == 200, answer.text
+
+    payment = MoPaymentIn.model_validate({"customer": name, "amount": 10, "status": 1})
+    refused = await answer_to(resources, interrupted(mo_app.register_payment(payment), rename, 2))
+    assert refused["detail"].startswith(OF_CODE["payment_exceeds_debt"]), "the other one owes nothing"
+    assert (await get(api, f"{LOANS}/{loan['id']}"))["current_balance"] == "1000.00"
