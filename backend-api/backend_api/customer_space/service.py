@@ -29,7 +29,7 @@ from backend_api.domain.account import MovementRefused
 from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.cart import LIFE, CheckoutStatus, Item
 from backend_api.domain.errors import DetailLoanNotOwing, DomainError, PaymentExceedsDebt
-from backend_api.domain.money import ZERO, format_money
+from backend_api.domain.money import MAX_MONEY, ZERO, format_money
 from backend_api.domain.terms import ExcessPolicy
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import NotFound
@@ -118,7 +118,7 @@ class _Ready:
 def check_out(settings: Settings, borrower: Borrower, cart_number: int | None, total: Decimal | None) -> UseCase:
     """Make the cart (the newest one without a number) an order for the gateway. Sent again it gets the same answer.
 
-    `total` is what the borrower saw, if they say. Raises `CartEmpty`, `CartGone`, `CartChanged`.
+    `total` is what the borrower saw, if they say. Raises `CartEmpty`, `CartGone`, `CartChanged`, `AmountTooLarge`.
     """
 
     async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
@@ -149,7 +149,7 @@ def pay_at_once(settings: Settings, borrower: Borrower, cart_number: int, transa
     """Register what the gateway took for a cart before anybody asked us: the cart becomes a paid order in one commit.
 
     The same cart under the same number again gets the same answer. Raises `DuplicateReference` for another cart,
-    `CartEmpty`, `CartGone`, `CartChanged`.
+    `CartEmpty`, `CartGone`, `CartChanged`, `AmountTooLarge`.
     """
 
     async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
@@ -247,7 +247,8 @@ async def _ready(
     code: str | None = None,
 ) -> _Ready:
     """The cart, if it still costs what it was quoted, and the client with what was paid under this `code` before.
-    Raises `CartEmpty`, `CartGone`, `CartChanged`: then it is priced anew, so that the next try goes through."""
+    Raises `CartEmpty`, `CartGone`, `AmountTooLarge`, `CartChanged`: then it is priced anew, so that the next try goes
+    through."""
     if not rows or rows[0]["expires_at"] <= at:
         raise CartEmpty if cart_number is None else CartGone
     cart = carts.read_cart(rows)
@@ -267,6 +268,8 @@ async def _ready(
         raise _changed(cart, now, settings.cart_commission)
     if total is not None and total != cart.total:
         raise _changed(cart, now, settings.cart_commission)
+    if cart.total > MAX_MONEY:
+        raise ledger.AmountTooLarge
     return _Ready(cart, client)
 
 
