@@ -89,19 +89,30 @@ async def delete(api: httpx2.AsyncClient, path: str) -> None:
     assert answer.is_success, answer.text
 
 
+@pytest.mark.parametrize("leaves", [False, True])
 async def test_a_cart_that_a_twin_paid_gets_the_same_answer(
-    calls: httpx2.AsyncClient, loan: Json, borrower: Borrower, resources: Resources, settings: Settings
+    leaves: bool,
+    api: httpx2.AsyncClient,
+    calls: httpx2.AsyncClient,
+    loan: Json,
+    borrower: Borrower,
+    resources: Resources,
+    settings: Settings,
+    owner: Connection,
 ) -> None:
-    """Else the older web would be told that nothing was charged."""
-    cart = await put(calls, loan)
+    """Else the older web would be told that nothing was charged. Also when nothing is owed then, and the client is
+    deleted right away."""
+    cart = await put(calls, loan, 12 if leaves else 1)
     use_case = service.pay_at_once(settings, borrower, cart["number"], f"T-{token_hex(6)}")
     twins: list[Json] = []
 
     async def twin() -> None:
         twins.append(await answer_to(resources, use_case))
+        if leaves:
+            await delete(api, f"{CLIENTS}/{loan['client_id']}")
 
     assert [await answer_to(resources, interrupted(use_case, twin, 2))] == twins
-    assert (await get(calls, f"{ME}/debts"))["loans"][0]["installments"][0]["number"] == 2
+    assert await owner.fetchval("SELECT count(*) FROM payments WHERE client_id = $1", loan["client_id"]) == 1
 
 
 async def test_a_cart_is_priced_anew_as_another_tab_left_it(

@@ -19,7 +19,7 @@ LAST_NUMBER = 999_999_999
 """Of a cart: the older web has nine digits for it."""
 NEWEST_CART = """
 SELECT c.id, c.number, c.status, c.version, c.priced_on, c.commission, c.expires_at,
-       c.client_id, b.event_sequence, b.chain_head,
+       c.client_id, b.event_sequence, b.chain_head, b.deleted_at IS NOT NULL AS client_deleted,
        i.loan_id, i.lines, i.amount, i.pays_off, l.folio, l.product
   FROM carts c JOIN clients b ON b.id = c.client_id
   LEFT JOIN cart_items i ON i.cart_id = c.id LEFT JOIN loans l ON l.id = i.loan_id
@@ -75,8 +75,9 @@ SELECT p.posted_on, o.user_id AS payer, d.business_date AS today
 
 
 async def newest_cart(connection: Connection, user_id: UUID, client_id: UUID, number: int | None) -> Sequence[Record]:
-    """The user's newest cart for this client, or the one of this number, with the client's sequence: a row for each
-    item, one without if it is empty, none if there is no such cart. Status and end are the caller's to judge."""
+    """The user's newest cart for this client, or the one of this number, with the client's sequence and whether it is
+    deleted: a row for each item, one without if it is empty, none if there is no such cart. Status and end are the
+    caller's to judge."""
     if number is not None and not 0 < number <= LAST_NUMBER:
         return []
     return await connection.fetch(NEWEST_CART, user_id, client_id, number)

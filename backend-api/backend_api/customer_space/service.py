@@ -254,10 +254,10 @@ async def _ready(
     cart = carts.read_cart(rows)
     if not cart.items:
         raise CartEmpty
-    client = await payment_queries.client_to_pay(connection, borrower.client_id, code, None)
-    if not client:
+    if rows[0]["client_deleted"]:
         raise NotFound
-    if client[0]["event_sequence"] != rows[0]["event_sequence"]:  # maybe a twin, and this cart is paid
+    client = await payment_queries.client_to_pay(connection, borrower.client_id, code, None)
+    if not client or client[0]["event_sequence"] != rows[0]["event_sequence"]:  # maybe a twin, and this cart is paid
         raise Moved(_aggregate(rows[0]))
     owed = carts.owed_by_loan(client, client[0]["today"])
     now = carts.reprice((held.item for held in cart.items), owed)
