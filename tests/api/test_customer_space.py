@@ -261,6 +261,12 @@ async def test_what_another_tab_puts_in_during_the_click_is_not_lost(
         await checked_out(lambda: space.calls.delete(f"{ME}/cart"), cart["number"])
 
 
+async def test_more_than_an_amount_can_be_is_not_ordered(space: Space, api: httpx2.AsyncClient) -> None:
+    for _ in range(2):
+        await put(space.calls, await new_loan(api, space.client_id, amount="6000000000000.00"), 12)
+    problem(await space.calls.post(f"{ME}/cart/checkout", json={}), 409, "amount_too_large")
+
+
 async def test_with_an_idempotency_key_the_answer_is_replayed(space: Space) -> None:
     await put(space.calls, space.loan)
     headers = {"Idempotency-Key": token_hex(8)}

@@ -112,7 +112,7 @@ async def test_a_notice_between_two_readings_of_its_twin_is_one_payment(
     async def twin() -> None:
         twins.append(await told(anonymous, notice))
 
-    use_case = interrupted(service.take_notice(Notice.model_validate(notice)), twin, 1)
+    use_case = interrupted(service.take_notice(Notice.model_validate(notice)), twin, 3)
     answer = await carry_out(resources, Origin(service.ACTOR, "test", None, resources.clock()), use_case)
     assert json.loads(bytes(answer.body)) == twins[0]
     assert (await payer.standing())["status"] == "PAID"

@@ -10,10 +10,14 @@ from uuid import UUID
 
 import httpx2
 from backend_api.auth.permissions import Role
+from backend_api.customer_space import service
+from backend_api.customer_space.carts import Borrower
+from backend_api.http.write import carry_out
+from backend_api.outbox.record import Origin
 
 from tests.engine.lender import Lender
 from tests.support.builders import CLIENTS, PAYMENTS, Json, get
-from tests.support.customer_space import ME, check_out, notice_of, order_of, put, told
+from tests.support.customer_space import ME, check_out, interrupted, notice_of, order_of, put, told
 from tests.support.problems import problem
 from tests.support.service import running, signed_in_as
 
@@ -194,3 +198,15 @@ async def test_a_payment_in_advance_from_a_cart_stays_one_when_something_before_
     [booked] = (await get(lender.api, f"{PAYMENTS}/{outcome['payment_id']}"))["allocations"]
     assert Decimal(booked["interest"]) > 0
     await lender.check_books()
+
+
+async def test_a_day_that_ends_while_a_payment_is_taken_back_ends_the_window(lender: Lender) -> None:
+    loan = await lender.grant(amount="9000.00", term_months=6)
+    async with borrower_of(lender, loan) as calls:
+        outcome = await told(calls, notice_of(await order_of(calls, loan), code()))
+    user_id = await lender.owner.fetchval("SELECT user_id FROM checkouts WHERE payment_id = $1", outcome["payment_id"])
+    borrower = Borrower(user_id, UUID(loan["client_id"]))
+    use_case = service.reverse_own(lender.resources.settings, borrower, UUID(outcome["payment_id"]), None)
+    origin = Origin("user:test", "test", None, lender.resources.clock())
+    answer = await carry_out(lender.resources, origin, interrupted(use_case, lambda: lender.pass_days(1), 2))
+    assert json.loads(bytes(answer.body))["status"] == "PENDING", "staff are asked"

@@ -2,14 +2,17 @@
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from time import time
 from typing import Any
 
 import httpx2
-from backend_api.db.pools import Connection
+from backend_api.db.pools import Connection, Pool
 from backend_api.http.idempotency import Answer
+from backend_api.http.resources import Resources
 from backend_api.http.write import Change, UseCase
 from backend_api.outbox.record import Origin
 from backend_api.settings import DEVELOPMENT_GATEWAY_SECRET
@@ -18,6 +21,7 @@ from tests.support.builders import Json
 
 ME = "/api/v1/me"
 NOTICES = "/api/v1/gateway/notices"
+Happening = Callable[[], Awaitable[Any]]
 
 
 async def put(borrower: httpx2.AsyncClient, loan: Json, installments: int = 1) -> Json:
@@ -73,32 +77,64 @@ def signed_at(at: int, body: bytes, secret: str = DEVELOPMENT_GATEWAY_SECRET) ->
     return {"Sofipo-Signature": f"t={at},v1={signature}", "Content-Type": "application/json"}
 
 
-def interrupted(use_case: UseCase, happening: Callable[[], Awaitable[Any]], fetch: int) -> UseCase:
-    """A use case in whose first run something else happens right before its n-th reading of several rows."""
-    runs = 0
+def interrupted(use_case: UseCase, happening: Happening, reading: int) -> UseCase:
+    """A use case during which something else happens once: right before its n-th reading."""
+    before = _countdown(happening, reading)
 
     async def run(connection: Connection, origin: Origin) -> Change | Answer:
-        nonlocal runs
-        runs += 1
-        between: Any = _Between(connection, happening, fetch) if runs == 1 else connection
+        between: Any = _Between(connection, before)
         return await use_case(between, origin)
 
     return run
 
 
+def interrupted_cart(resources: Resources, happening: Happening, reading: int) -> Resources:
+    """The same for a change of a cart, which is no use case."""
+    writer: Any = _Interrupted(resources.databases.writer, _countdown(happening, reading))
+    return replace(resources, databases=replace(resources.databases, writer=writer))
+
+
+def _countdown(happening: Happening, left: int) -> Happening:
+    async def before() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            await happening()
+
+    return before
+
+
 class _Between:
     """A connection that lets somebody else go first."""
 
-    def __init__(self, connection: Connection, happening: Callable[[], Awaitable[Any]], fetch: int) -> None:
+    def __init__(self, connection: Connection, before: Happening) -> None:
         self._connection = connection
-        self._happening = happening
-        self._left = fetch
+        self._before = before
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     async def fetch(self, *arguments: Any) -> Any:
-        self._left -= 1
-        if self._left == 0:
-            await self._happening()
+        await self._before()
         return await self._connection.fetch(*arguments)
+
+    async def fetchrow(self, *arguments: Any) -> Any:
+        await self._before()
+        return await self._connection.fetchrow(*arguments)
+
+    async def fetchval(self, *arguments: Any) -> Any:
+        await self._before()
+        return await self._connection.fetchval(*arguments)
+
+
+class _Interrupted:
+    """A pool of such connections."""
+
+    def __init__(self, pool: Pool, before: Happening) -> None:
+        self._pool = pool
+        self._before = before
+
+    @asynccontextmanager
+    async def ask(self) -> AsyncIterator[_Between]:
+        async with self._pool.ask() as connection:
+            yield _Between(connection, self._before)

@@ -141,7 +141,12 @@ def approve(approval_id: UUID, body: DecisionIn, checker: UUID, use_cases: UseCa
         approval = await _for_decision(connection, approval_id, checker, origin)
         kind = ApprovalKind(approval["kind"])
         request = Asked(approval["target_id"], approval["request"], approval["if_match"])
-        change = await use_cases[kind](request)(connection, origin)
+        try:
+            change = await use_cases[kind](request)(connection, origin)
+        except DomainError:
+            # Maybe because another checker granted it since it was read: then that is the answer.
+            await _for_decision(connection, approval_id, checker, origin)
+            raise
         assert isinstance(change, Change)  # noqa: S101 - nobody is asked about what changes nothing
         assert change.amount is not None  # noqa: S101 - it had one when it was asked for
         if change.amount > approval["amount"] and kind not in GROWING:

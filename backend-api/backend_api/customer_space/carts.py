@@ -6,7 +6,7 @@ docs/decisions/0023-carts-and-orders.md.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -275,15 +275,15 @@ async def _change(resources: Resources, borrower: Borrower, number: int | None, 
     for _ in range(TRIES):
         now = resources.clock()
         async with resources.databases.writer.ask() as connection:
+            commission = resources.settings.cart_commission
             cart = await _find(connection, borrower, number, now)
-            if cart is None and number is None:
-                commission = resources.settings.cart_commission
+            if cart is None and number is not None:
+                raise CartGone
+            if cart is None:
                 await queries.open_cart(
                     connection, uuid7(now), borrower.user_id, borrower.client_id, commission, now, now + LIFE
                 )
-                cart = await _find(connection, borrower, None, now)
-            if cart is None:
-                raise CartGone
+                continue
             client = await payment_queries.client_to_pay(connection, borrower.client_id, None, None)
             owed = owed_by_loan(client, client[0]["today"]) if client else {}
             items = {held.item.loan_id: held.item for held in cart.items}
@@ -291,11 +291,25 @@ async def _change(resources: Resources, borrower: Borrower, number: int | None, 
             if len(items) > MOST_LOANS:
                 raise CartFull
             priced = reprice(items.values(), owed)
-            if await write(connection, borrower, cart, priced, resources.settings.cart_commission, now):
-                changed = await _find(connection, borrower, cart.number, now)
-                if changed is not None:
-                    return changed
+            if await write(connection, borrower, cart, priced, commission, now):
+                # Not read again: what another tab does to it from now on is no reason to decide anew.
+                return replace(
+                    cart,
+                    version=cart.version + 1,
+                    items=_named(priced, client),
+                    priced_on=client[0]["today"] if client else cart.priced_on,
+                    commission=commission,
+                    expires_at=now + LIFE,
+                )
     raise Busy
+
+
+def _named(items: Sequence[Item], client: Sequence[Record]) -> tuple[CartItem, ...]:
+    """The items in the order of their loans' folios, with what people call those."""
+    by_loan = {item.loan_id: item for item in items}
+    return tuple(
+        CartItem(by_loan[loan["id"]], loan["folio"], loan["product"]) for loan in client if loan["id"] in by_loan
+    )
 
 
 async def _find(connection: Connection, borrower: Borrower, number: int | None, at: datetime) -> Cart | None:

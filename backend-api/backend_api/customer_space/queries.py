@@ -19,7 +19,7 @@ LAST_NUMBER = 999_999_999
 """Of a cart: the older web has nine digits for it."""
 NEWEST_CART = """
 SELECT c.id, c.number, c.status, c.version, c.priced_on, c.commission, c.expires_at,
-       c.client_id, b.event_sequence, b.chain_head,
+       c.client_id, b.event_sequence, b.chain_head, b.deleted_at IS NOT NULL AS client_deleted,
        i.loan_id, i.lines, i.amount, i.pays_off, l.folio, l.product
   FROM carts c JOIN clients b ON b.id = c.client_id
   LEFT JOIN cart_items i ON i.cart_id = c.id LEFT JOIN loans l ON l.id = i.loan_id
@@ -54,7 +54,8 @@ FORGET_CARTS = "DELETE FROM carts WHERE status = 'OPEN' AND expires_at <= $1"
 
 CHECKOUT_OF_CART = "SELECT o.*, c.number FROM checkouts o JOIN carts c ON c.id = o.cart_id WHERE o.cart_id = $1"
 CHECKOUT = """
-SELECT o.*, c.number, b.event_sequence, b.chain_head, (SELECT business_date FROM business_day) AS today
+SELECT o.*, c.number, b.event_sequence, b.chain_head, b.deleted_at IS NOT NULL AS client_deleted,
+       (SELECT business_date FROM business_day) AS today
   FROM checkouts o JOIN carts c ON c.id = o.cart_id JOIN clients b ON b.id = o.client_id WHERE o.id = $1
 """
 PAID_BY_CODE = """
@@ -74,8 +75,9 @@ SELECT p.posted_on, o.user_id AS payer, d.business_date AS today
 
 
 async def newest_cart(connection: Connection, user_id: UUID, client_id: UUID, number: int | None) -> Sequence[Record]:
-    """The user's newest cart for this client, or the one of this number, with the client's sequence: a row for each
-    item, one without if it is empty, none if there is no such cart. Status and end are the caller's to judge."""
+    """The user's newest cart for this client, or the one of this number, with the client's sequence and whether it is
+    deleted: a row for each item, one without if it is empty, none if there is no such cart. Status and end are the
+    caller's to judge."""
     if number is not None and not 0 < number <= LAST_NUMBER:
         return []
     return await connection.fetch(NEWEST_CART, user_id, client_id, number)
@@ -130,7 +132,7 @@ async def checkout_of_cart(connection: Connection, cart_id: UUID) -> dict[str, A
 
 
 async def checkout(connection: Connection, checkout_id: UUID) -> dict[str, Any] | None:
-    """An order with its cart's number, its client's sequence and the business date."""
+    """An order with its cart's number, its client's sequence, whether that client is deleted, and the business date."""
     row = await connection.fetchrow(CHECKOUT, checkout_id)
     return dict(row) if row else None
 

@@ -29,11 +29,11 @@ from backend_api.domain.account import MovementRefused
 from backend_api.domain.approvals import ApprovalKind
 from backend_api.domain.cart import LIFE, CheckoutStatus, Item
 from backend_api.domain.errors import DetailLoanNotOwing, DomainError, PaymentExceedsDebt
-from backend_api.domain.money import ZERO, format_money
+from backend_api.domain.money import MAX_MONEY, ZERO, format_money
 from backend_api.domain.terms import ExcessPolicy
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import NotFound
-from backend_api.http.write import Aggregate, Change, UseCase
+from backend_api.http.write import Aggregate, Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.models import carts as cart_table
 from backend_api.models import checkouts, clients
@@ -118,7 +118,7 @@ class _Ready:
 def check_out(settings: Settings, borrower: Borrower, cart_number: int | None, total: Decimal | None) -> UseCase:
     """Make the cart (the newest one without a number) an order for the gateway. Sent again it gets the same answer.
 
-    `total` is what the borrower saw, if they say. Raises `CartEmpty`, `CartGone`, `CartChanged`.
+    `total` is what the borrower saw, if they say. Raises `CartEmpty`, `CartGone`, `CartChanged`, `AmountTooLarge`.
     """
 
     async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
@@ -130,7 +130,7 @@ def check_out(settings: Settings, borrower: Borrower, cart_number: int | None, t
             if cart_number is not None or known["expires_at"] > origin.at:
                 return _checkout_answer(settings, known, origin.at)
             rows = []
-        ready = await _ready(connection, settings, borrower, rows, cart_number, total, origin.at)
+        ready = await _ready(connection, settings, borrower, rows, cart_number, origin.at, total=total)
         row = _checkout_row(ready, borrower, origin)
         loan_ids = [held.item.loan_id for held in ready.cart.items]
         return Change(
@@ -149,7 +149,7 @@ def pay_at_once(settings: Settings, borrower: Borrower, cart_number: int, transa
     """Register what the gateway took for a cart before anybody asked us: the cart becomes a paid order in one commit.
 
     The same cart under the same number again gets the same answer. Raises `DuplicateReference` for another cart,
-    `CartEmpty`, `CartGone`, `CartChanged`.
+    `CartEmpty`, `CartGone`, `CartChanged`, `AmountTooLarge`.
     """
 
     async def use_case(connection: Connection, origin: Origin) -> Change | Answer:
@@ -159,16 +159,13 @@ def pay_at_once(settings: Settings, borrower: Borrower, cart_number: int, transa
             if known is None or (known["status"], known["transaction_code"]) != (CheckoutStatus.PAID, transaction_code):
                 raise CartGone
             return _checkout_answer(settings, known, origin.at)
-        ready = await _ready(connection, settings, borrower, rows, cart_number, None, origin.at)
+        ready = await _ready(connection, settings, borrower, rows, cart_number, origin.at, code=transaction_code)
         row = _checkout_row(ready, borrower, origin)
-        client = await payment_queries.client_to_pay(connection, borrower.client_id, transaction_code, str(row["id"]))
-        change = await _registered(connection, client, row, transaction_code, origin)
+        change = await _registered(connection, ready.client, row, transaction_code, origin)
         loan_ids = [held.item.loan_id for held in ready.cart.items]
         paid = {**row, **_decision(CheckoutStatus.PAID, transaction_code, origin, payment_id=_payment_id(change))}
         return replace(
             change,
-            # As it was read with the cart: if it moved since, that may have been another tab.
-            aggregate=_aggregate(rows[0]),
             inserts=[*change.inserts, Insert(checkouts, [paid])],
             updates=[*change.updates, _ordered(ready.cart)],
             # The same events as when order and notice come one after the other.
@@ -225,7 +222,9 @@ def reverse_own(settings: Settings, borrower: Borrower, payment_id: UUID, reason
             borrower.user_id,
             settings.approve_reversal_above if in_time else ZERO,
         )
-        return await decided(connection, origin)
+        change = await decided(connection, origin)
+        # The window was looked at on this day: if it has ended since, it is looked at again.
+        return replace(change, business_date=own["today"]) if isinstance(change, Change) else change
 
     return use_case
 
@@ -242,27 +241,35 @@ async def _ready(
     borrower: Borrower,
     rows: Sequence[Record],
     cart_number: int | None,
-    total: Decimal | None,
     at: datetime,
+    *,
+    total: Decimal | None = None,
+    code: str | None = None,
 ) -> _Ready:
-    """The cart, if it still costs what it was quoted. Raises `CartEmpty`, `CartGone`, `CartChanged`: then it is priced
-    anew, so that the next try goes through."""
+    """The cart, if it still costs what it was quoted, and the client with what was paid under this `code` before.
+    Raises `CartEmpty`, `CartGone`, `AmountTooLarge`, `CartChanged`: then it is priced anew, so that the next try goes
+    through."""
     if not rows or rows[0]["expires_at"] <= at:
         raise CartEmpty if cart_number is None else CartGone
     cart = carts.read_cart(rows)
     if not cart.items:
         raise CartEmpty
-    client = await payment_queries.client_to_pay(connection, borrower.client_id, None, None)
-    if not client:
+    if rows[0]["client_deleted"]:
         raise NotFound
+    client = await payment_queries.client_to_pay(connection, borrower.client_id, code, None)
+    if not client or client[0]["event_sequence"] != rows[0]["event_sequence"]:  # maybe a twin, and this cart is paid
+        raise Moved(_aggregate(rows[0]))
     owed = carts.owed_by_loan(client, client[0]["today"])
     now = carts.reprice((held.item for held in cart.items), owed)
     asked = replace(cart, commission=settings.cart_commission)
     if now != [held.item for held in cart.items] or asked != cart:
-        await carts.write(connection, borrower, cart, now, settings.cart_commission, at)
+        if not await carts.write(connection, borrower, cart, now, settings.cart_commission, at):
+            raise Moved(_aggregate(rows[0]))
         raise _changed(cart, now, settings.cart_commission)
     if total is not None and total != cart.total:
         raise _changed(cart, now, settings.cart_commission)
+    if cart.total > MAX_MONEY:
+        raise ledger.AmountTooLarge
     return _Ready(cart, client)
 
 
@@ -347,10 +354,12 @@ async def _take_payment(
     connection: Connection, checkout: Mapping[str, Any], notice: Notice, origin: Origin
 ) -> Change | Answer:
     code = notice.transaction_code
-    client = await payment_queries.client_to_pay(connection, checkout["client_id"], code, str(checkout["id"]))
-    if not client:  # deleted since: nothing is owed, and there is nobody to whom a payment could be recorded
+    if checkout["client_deleted"]:  # nothing is owed, and there is nobody to whom a payment could be recorded
         log.warning("gateway_refund", checkout_id=str(checkout["id"]), reason=DebtChanged.code)
         return _outcome(Outcome.REFUND, reason=DebtChanged.code)
+    client = await payment_queries.client_to_pay(connection, checkout["client_id"], code, str(checkout["id"]))
+    if not client or client[0]["event_sequence"] != checkout["event_sequence"]:  # maybe a twin, and this one is paid
+        raise Moved(_aggregate(checkout))
     try:
         if checkout["status"] == CheckoutStatus.PAID:
             raise OrderAlreadyPaid
@@ -359,14 +368,11 @@ async def _take_payment(
         _refuse_changed(checkout, client)
         change = await _registered(connection, client, checkout, code, origin)
     except UNAPPLIED as refusal:
-        change = _rejected(client[0], checkout, notice, refusal, origin)
-        return replace(change, aggregate=_aggregate(checkout))
+        return _rejected(client[0], checkout, notice, refusal, origin)
     payment_id = _payment_id(change)
     decision = _decision(CheckoutStatus.PAID, code, origin, payment_id=payment_id)
     return replace(
         change,
-        # As it was read with the order: if it moved since, that may have been the same notice.
-        aggregate=_aggregate(checkout),
         updates=[*change.updates, Update(checkouts, checkout["id"], decision)],
         answer=_outcome(Outcome.REGISTERED, payment_id),
     )

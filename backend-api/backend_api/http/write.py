@@ -124,8 +124,9 @@ Conflicts = Mapping[str, Callable[[], DomainError]]
 """Unique constraints that a change may run into, and what that means."""
 
 
-class _Moved(Exception):
-    """The aggregate or the business day changed between reading and writing."""
+class Moved(Exception):
+    """The aggregate or the business day changed between reading and writing, or between two readings: a use case raises
+    it instead of deciding on what never was at once, and is asked again."""
 
     def __init__(self, aggregate: Aggregate) -> None:
         super().__init__()
@@ -196,7 +197,7 @@ async def _until_decided(resources: Resources, work: _Request) -> _Outcome:
         try:
             async with resources.databases.writer.acquire() as connection:
                 return await _attempt(connection, work, lock)
-        except _Moved as moved:
+        except Moved as moved:
             collisions += 1
             lock = moved.aggregate if collisions >= COLLISIONS_BEFORE_LOCK else None
             if collisions > 2 * COLLISIONS_BEFORE_LOCK:
@@ -225,12 +226,7 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
     try:
         if lock is None:
             return await _decide_and_write(connection, work)
-        async with connection.transaction():
-            await connection.fetchval(
-                f"SELECT 1 FROM {lock.table.name} WHERE id = $1 FOR NO KEY UPDATE",  # noqa: S608 - name from metadata
-                lock.id,
-            )
-            return await _decide_and_write(connection, work)
+        return await _under_lock(connection, work, lock)
     except DomainError as refusal:
         return await _refuse(connection, work, refusal)
     except asyncpg.UniqueViolationError as error:
@@ -247,6 +243,20 @@ async def _attempt(connection: Connection, work: _Request, lock: Aggregate | Non
         if conflict is None:
             raise
         return await _refuse(connection, work, conflict())
+
+
+async def _under_lock(connection: Connection, work: _Request, lock: Aggregate) -> _Outcome:
+    async with connection.transaction():
+        await connection.fetchval(
+            f"SELECT 1 FROM {lock.table.name} WHERE id = $1 FOR NO KEY UPDATE",  # noqa: S608 - name from metadata
+            lock.id,
+        )
+        try:
+            return await _decide_and_write(connection, work)
+        except DomainError as error:
+            # Not out of the transaction: what a use case wrote before it refused, new prices of a cart, stays.
+            refusal = error
+    raise refusal
 
 
 async def _committed(connection: Connection, work: _Request) -> _Outcome | None:
@@ -274,7 +284,7 @@ async def _decide_and_write(connection: Connection, work: _Request) -> _Outcome:
         raise
     if not written:
         work.in_doubt.remove(plan)
-        raise _Moved(change.aggregate)
+        raise Moved(change.aggregate)
     return _Outcome(plan.stored)
 
 

@@ -18,7 +18,7 @@ from backend_api.domain.errors import DomainError, LoanNotActive
 from backend_api.domain.money import ZERO
 from backend_api.domain.states import OWING, LoanEvent, LoanStatus, transition
 from backend_api.domain.terms import Bucket
-from backend_api.http.write import Change, UseCase
+from backend_api.http.write import Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.ledger.service import Booking
 from backend_api.ledger.state import account_of
@@ -96,7 +96,9 @@ def undo_write_off(loan_id: UUID, body: NoteIn, if_match: str | None) -> UseCase
         recoveries = [row for row in rows if row["kind"] == MovementKind.RECOVERY]
         if recoveries:
             raise RecoveriesStand(payment_ids=[str(row["payment_id"]) for row in sorted(recoveries, key=_position)])
-        [loss] = [row for row in rows if row["kind"] == MovementKind.WRITE_OFF]
+        loss = next((row for row in rows if row["kind"] == MovementKind.WRITE_OFF), None)
+        if loss is None:  # taken back since the loan was read
+            raise Moved(service.aggregate(loan))
         correction = await asyncio.to_thread(
             corrections.remove, _account(loan).terms, ledger.standing(rows), loss["movement_id"]
         )
@@ -121,14 +123,11 @@ def undo_disbursement(loan_id: UUID, if_match: str | None) -> UseCase:
 
     Raises `NotFound`, `TransitionRefused`, `DisbursementStands`, `PreconditionFailed`.
     """
-    cancel_pending = service.close_pending_loan(loan_id, LoanEvent.CANCEL, if_match)
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         loan = await service.for_change(connection, loan_id, if_match)
         if loan["status"] == LoanStatus.PENDING:
-            change = await cancel_pending(connection, origin)
-            assert isinstance(change, Change)  # noqa: S101 - a cancellation is never an answer by itself
-            return change
+            return service.closed(loan, LoanEvent.CANCEL, origin)
         status = transition(LoanStatus(loan["status"]), LoanEvent.UNDO_DISBURSEMENT)
         rows = ledger.standing(await queries.standing_movements(connection, loan_id))
         if loan["disbursed_on"] != loan["today"] or len(rows) != 1:

@@ -25,7 +25,7 @@ from backend_api.domain.terms import MAX_INSTALLMENTS, FrequencyUnit, Refusal, T
 from backend_api.http import etag
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import FieldError, NotFound
-from backend_api.http.write import Aggregate, Change, UseCase
+from backend_api.http.write import Aggregate, Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.ledger.service import Booking, LoanState
 from backend_api.loans import events, queries
@@ -216,18 +216,22 @@ def close_pending_loan(loan_id: UUID, event: LoanEvent, if_match: str | None) ->
     """Reject or cancel a pending loan. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        loan = await for_change(connection, loan_id, if_match)
-        status = transition(LoanStatus(loan["status"]), event)
-        values = {"status": status.value, "version": loan["version"] + 1, "updated_at": origin.at}
-        return Change(
-            aggregate=aggregate(loan),
-            business_date=loan["today"],
-            updates=[Update(loans, loan_id, values)],
-            facts=[events.loan_closed(loan_id, loan["client_id"], status)],
-            answer=answer(200, {**plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
-        )
+        return closed(await for_change(connection, loan_id, if_match), event, origin)
 
     return use_case
+
+
+def closed(loan: Record, event: LoanEvent, origin: Origin) -> Change:
+    """The change that ends a pending loan. Raises `TransitionRefused`."""
+    status = transition(LoanStatus(loan["status"]), event)
+    values = {"status": status.value, "version": loan["version"] + 1, "updated_at": origin.at}
+    return Change(
+        aggregate=aggregate(loan),
+        business_date=loan["today"],
+        updates=[Update(loans, loan["id"], values)],
+        facts=[events.loan_closed(loan["id"], loan["client_id"], status)],
+        answer=answer(200, {**plain(loan), **values}, loan["event_sequence"] + 1, loan["today"]),
+    )
 
 
 def change_loan(loan_id: UUID, body: LoanPatch, if_match: str | None) -> UseCase:
@@ -272,7 +276,8 @@ async def _changed_terms(connection: Connection, loan: Record, body: LoanPatch) 
     except TermsRefused as refused:
         raise TermsImpossible(refused, sent=body.model_fields_set) from refused
     client = await queries.client_for_loan(connection, loan["client_id"])
-    assert client is not None  # noqa: S101 - a client with a pending loan is not deleted
+    if client is None or client["event_sequence"] != loan["event_sequence"]:  # maybe the amount that is taken off
+        raise Moved(aggregate(loan))
     used = client["used_credit"] - loan["amount"] + terms.amount
     if client["credit_limit"] is not None and used > client["credit_limit"]:
         raise CreditLimitExceeded

@@ -30,7 +30,7 @@ from backend_api.domain.terms import ExcessPolicy
 from backend_api.http import problems
 from backend_api.http.idempotency import Answer
 from backend_api.http.problems import NotFound
-from backend_api.http.write import Aggregate, Change, UseCase
+from backend_api.http.write import Aggregate, Change, Moved, UseCase
 from backend_api.ledger import service as ledger
 from backend_api.ledger.service import Booking
 from backend_api.ledger.state import account_of
@@ -190,7 +190,7 @@ def reverse_payment(payment_id: UUID, body: ReversalIn) -> UseCase:
         if payment["reversal_id"] is not None:
             raise PaymentAlreadyReversed(reversal_id=str(payment["reversal_id"]))
         loans = await queries.loans_of_payment(connection, payment_id)
-        changed = [await _undo(connection, loan, payment_id) for loan in loans]
+        changed = [await _undo(connection, loan, payment) for loan in loans]
         sequence = payment["event_sequence"] + 1
         reversal = {
             "payment_id": payment_id,
@@ -285,13 +285,15 @@ async def _pay_back_dated(connection: Connection, loan: Record, movement: Moveme
     return _Paid(loan, bookings, split, correction.account, loan["account_on"])
 
 
-async def _undo(connection: Connection, loan: Record, payment_id: UUID) -> _Paid:
+async def _undo(connection: Connection, loan: Record, payment: Record) -> _Paid:
     if loan["status"] == LoanStatus.RESTRUCTURED:
         raise LoanFrozen(loan_id=str(loan["id"]), loan_status=loan["status"])
     rows = await loan_queries.standing_movements(connection, loan["id"])
-    correction = await asyncio.to_thread(corrections.remove, _account(loan).terms, ledger.standing(rows), payment_id)
+    left = [row["value_date"] for row in rows if row["movement_id"] != payment["id"]]
+    if len(left) == len(rows):  # taken back since it was read, and maybe the disbursement too
+        raise Moved(_aggregate(payment))
+    correction = await asyncio.to_thread(corrections.remove, _account(loan).terms, ledger.standing(rows), payment["id"])
     of_payments = {row["movement_id"]: row["payment_id"] for row in rows}
-    left = [row["value_date"] for row in rows if row["movement_id"] != payment_id]
     return _Paid(loan, ledger.bookings_of(correction, of_payments), Split(), correction.account, max(left))
 
 

@@ -24,6 +24,7 @@ from backend_api.domain.money import parse_money, parse_positive_money
 from backend_api.http import write
 from backend_api.http.problems import Busy, NotFound
 from backend_api.http.resources import Resources, resources_of
+from backend_api.ledger.service import AmountTooLarge
 from backend_api.pages import door
 from backend_api.pages.door import Fields
 from backend_api.pages.render import see_other
@@ -96,7 +97,7 @@ async def pay(request: Request, principal: Borrower) -> Response:
     except service.CartChanged as refusal:
         changes = [words.of_change(change) for change in refusal.facts["changes"]]  # type: ignore[attr-defined]  # facts are anything
         return await _confirmation(request, principal, 409, changes=changes)
-    except (carts.CartGone, service.CartEmpty, MoneyMalformed) as refusal:
+    except (carts.CartGone, service.CartEmpty, AmountTooLarge, MoneyMalformed) as refusal:
         return await _cart_page(request, principal, refusal)
     order = orjson.loads(answer.body)
     return see_other(order["pay_url"] or f"{BASE}/pagar/{order['id']}")

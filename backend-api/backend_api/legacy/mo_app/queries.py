@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,7 @@ from backend_api.auth.users.queries import SHOWN
 from backend_api.db.pools import Connection
 from backend_api.models import clients, loans, users
 
-CUSTOMER_ID = "SELECT id FROM clients WHERE external_id = $1 AND deleted_at IS NULL"
+CUSTOMER = "SELECT id, event_sequence FROM clients WHERE external_id = $1 AND deleted_at IS NULL"
 PRODUCT_OF_KEY = "SELECT product FROM api_keys WHERE id = $1"
 # The given name counts: a loan's own id may be the name that somebody gave to another one.
 LOANS_NAMED = """
@@ -38,10 +39,9 @@ _LOANS = select(
 ).join(clients, clients.c.id == loans.c.client_id)
 
 
-async def customer_id(connection: Connection, external_id: str) -> UUID | None:
-    """The client whom the partner calls so, for whoever is about to write."""
-    found: UUID | None = await connection.fetchval(CUSTOMER_ID, external_id)
-    return found
+async def customer_to_serve(connection: Connection, external_id: str) -> Record | None:
+    """Id and sequence of the client whom the partner calls so, for whoever is about to write."""
+    return await connection.fetchrow(CUSTOMER, external_id)
 
 
 async def product_of_key(connection: Connection, api_key_id: UUID | None) -> str | None:

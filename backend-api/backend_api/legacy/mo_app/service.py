@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4, uuid5
 
 import orjson
+from asyncpg import Record
 from pydantic import BaseModel
 
 from backend_api.clients import service as clients
@@ -14,7 +15,7 @@ from backend_api.domain.account import MovementRefused
 from backend_api.domain.errors import DetailLoanNotOwing, DomainError, PaymentExceedsDebt
 from backend_api.domain.states import ClientStatus, LoanStatus
 from backend_api.http.idempotency import Answer
-from backend_api.http.write import Change, UseCase
+from backend_api.http.write import Change, Moved, UseCase
 from backend_api.legacy.mo_app import queries, refusals
 from backend_api.legacy.mo_app.refusals import Refused
 from backend_api.legacy.mo_app.schemas import (
@@ -93,9 +94,10 @@ def create_loan(body: MoLoanIn, api_key_id: UUID | None, limit: Decimal | None) 
     external_id = body.external_id or str(uuid4())
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
+        customer = await _customer(connection, body.customer)
         wanted = LoanIn.model_validate(
             {
-                "client_id": await _customer_id(connection, body.customer),
+                "client_id": customer["id"],
                 "product": await queries.product_of_key(connection, api_key_id) or MO_ZERO,
                 "amount": body.amount,
                 "status": LoanStatus.PENDING if body.status == PENDING_LOAN else LoanStatus.ACTIVE,
@@ -103,6 +105,7 @@ def create_loan(body: MoLoanIn, api_key_id: UUID | None, limit: Decimal | None) 
             }
         )
         change = await _change(loans.create_loan(wanted, limit), connection, origin, external_id)
+        _read_again_if_moved(customer, change)
         loan = LoanOut.model_validate_json(change.answer.body)
         return _told(
             change,
@@ -124,15 +127,16 @@ def register_payment(body: MoPaymentIn) -> UseCase:
     external_id = body.external_id or str(uuid4())
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
-        client_id = await _customer_id(connection, body.customer)
+        customer = await _customer(connection, body.customer)
         wanted = ClientPaymentIn(
             amount=body.amount,
             method=Method.OTHER,
             external_id=external_id,
             payment_details=await _details(connection, body.payment_details or []),
         )
-        pay = payments.pay_client(client_id, wanted, 0, STORED)
+        pay = payments.pay_client(customer["id"], wanted, 0, STORED)
         change = await _change(pay, connection, origin, external_id)
+        _read_again_if_moved(customer, change)
         if change.answer.status != 201:
             return replace(change, answer=_rejection(change.answer))
         payment = PaymentOut.model_validate_json(change.answer.body)
@@ -154,11 +158,17 @@ def register_payment(body: MoPaymentIn) -> UseCase:
     return use_case
 
 
-async def _customer_id(connection: Connection, external_id: str) -> UUID:
-    found = await queries.customer_id(connection, external_id)
+async def _customer(connection: Connection, external_id: str) -> Record:
+    found = await queries.customer_to_serve(connection, external_id)
     if found is None:
         raise refusals.customer_not_found()
     return found
+
+
+def _read_again_if_moved(customer: Record, change: Change) -> None:
+    """Raises `Moved` if the customer changed since they were found by their name: it may be another one's now."""
+    if change.aggregate.sequence != customer["event_sequence"]:
+        raise Moved(change.aggregate)
 
 
 async def _details(connection: Connection, details: Sequence[MoPaymentDetailIn]) -> list[PaymentDetail]:
