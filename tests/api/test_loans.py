@@ -100,6 +100,15 @@ async def test_without_a_credit_limit_there_is_no_available_credit_to_tell(api: 
     assert balance["loans"] == []
 
 
+async def test_a_client_who_became_inactive_is_not_handed_the_money(api: httpx2.AsyncClient) -> None:
+    loan = await new_loan(api, status="PENDING")
+    path = f"{CLIENTS}/{loan['client_id']}"
+    await api.patch(path, json={"status": "INACTIVE"})
+    problem(await api.post(f"{LOANS}/{loan['id']}/activate"), 409, "client_inactive")
+    await api.patch(path, json={"status": "ACTIVE"})
+    assert (await api.post(f"{LOANS}/{loan['id']}/activate")).status_code == 200
+
+
 async def test_an_inactive_client_may_pay_and_gets_no_new_loan(api: httpx2.AsyncClient, owner: Connection) -> None:
     loan = await new_loan(api)
     path = f"{CLIENTS}/{loan['client_id']}"
@@ -118,8 +127,10 @@ async def test_an_inactive_client_may_pay_and_gets_no_new_loan(api: httpx2.Async
 @pytest.mark.parametrize("status", ["DEFAULTED", "WRITTEN_OFF"])
 async def test_a_client_in_default_gets_no_new_loan(status: str, api: httpx2.AsyncClient, owner: Connection) -> None:
     loan = await new_loan(api)
+    waiting = await new_loan(api, loan["client_id"], status="PENDING")
     await owner.execute("UPDATE loans SET status = $2 WHERE id = $1", loan["id"], status)
     problem(await api.post(LOANS, json={**TERMS, "client_id": loan["client_id"]}), 409, "client_defaulted")
+    problem(await api.post(f"{LOANS}/{waiting['id']}/activate"), 409, "client_defaulted")
 
 
 async def test_a_defaulted_loan_is_owed_and_may_be_paid_off(api: httpx2.AsyncClient, owner: Connection) -> None:

@@ -49,6 +49,7 @@ from backend_api.http.problems import NotFound
 from backend_api.http.resources import resources_of
 from backend_api.http.strict import StrictRequest, StrictRoute
 from backend_api.http.views import answer_model
+from backend_api.ledger.service import AmountTooLarge
 from backend_api.models import payments
 from backend_api.payments import queries as payment_queries
 from backend_api.payments import service as paying
@@ -176,6 +177,7 @@ async def take_from_cart(
             commission_vat="0.00",
             total="0.00",
         ),
+        AmountTooLarge(),
     ),
     operation_id="checkOutCart",
     summary="Pay my cart",

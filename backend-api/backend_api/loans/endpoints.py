@@ -161,7 +161,12 @@ async def get_loan(request: Request, loan_id: UUID, principal: CanRead) -> Respo
     response_model=LoanOut,
     responses=examples.answer(200, CHANGED_LOAN)
     | SECOND_PERSON
-    | examples.refusals(TransitionRefused(loan_status="ACTIVE", event="activate"), ASKED_ALREADY),
+    | examples.refusals(
+        TransitionRefused(loan_status="ACTIVE", event="activate"),
+        ASKED_ALREADY,
+        service.ClientInactive(),
+        service.ClientDefaulted(),
+    ),
     operation_id="activateLoan",
     summary="Disburse a loan",
 )

@@ -24,7 +24,9 @@ SELECT c.id, c.status, c.credit_limit, c.event_sequence, c.chain_head,
  WHERE c.id = $1 AND c.deleted_at IS NULL GROUP BY c.id
 """
 FOR_CHANGE = """
-SELECT l.*, c.event_sequence, c.chain_head, (SELECT business_date FROM business_day) AS today
+SELECT l.*, c.event_sequence, c.chain_head, (SELECT business_date FROM business_day) AS today,
+       c.status AS client_status,
+       EXISTS (SELECT FROM loans o WHERE o.client_id = c.id AND o.status IN ('DEFAULTED', 'WRITTEN_OFF')) AS defaulted
   FROM loans l JOIN clients c ON c.id = l.client_id WHERE l.id = $1
 """
 STANDING_MOVEMENTS = """

@@ -112,10 +112,7 @@ def create_loan(body: LoanIn, limit: Decimal | None) -> UseCase:
         client = await queries.client_for_loan(connection, body.client_id)
         if client is None:
             raise ClientUnknown
-        if client["status"] != ClientStatus.ACTIVE:
-            raise ClientInactive
-        if client["defaulted"]:
-            raise ClientDefaulted
+        _refuse_client(client["status"], defaulted=client["defaulted"])
         product = await products.for_new_loan(connection, body.product)
         terms = agreed(body, client["today"], product)
         if client["credit_limit"] is not None and client["used_credit"] + body.amount > client["credit_limit"]:
@@ -132,6 +129,13 @@ def create_loan(body: LoanIn, limit: Decimal | None) -> UseCase:
         )
 
     return use_case
+
+
+def _refuse_client(status: str, *, defaulted: bool) -> None:
+    if status != ClientStatus.ACTIVE:
+        raise ClientInactive
+    if defaulted:
+        raise ClientDefaulted
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +190,13 @@ def grant(
 
 
 def activate_loan(loan_id: UUID, if_match: str | None) -> UseCase:
-    """Hand the money over. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`, and `TermsImpossible` for
-    terms that have become impossible meanwhile, such as a first due date that has passed."""
+    """Hand the money over. Raises `NotFound`, `TransitionRefused`, `PreconditionFailed`, and for what has changed since
+    the loan was asked for `ClientInactive`, `ClientDefaulted`, and `TermsImpossible`: a first due date has passed."""
 
     async def use_case(connection: Connection, origin: Origin) -> Change:
         loan = await for_change(connection, loan_id, if_match)
         transition(LoanStatus(loan["status"]), LoanEvent.ACTIVATE)
+        _refuse_client(loan["client_status"], defaulted=loan["defaulted"])
         try:
             _refuse_impossible(terms_of(orjson.loads(loan["terms"]), loan["today"]))
         except TermsRefused as refused:
