@@ -9,16 +9,18 @@ from uuid import UUID
 
 import orjson
 import pytest
+from backend_api.db.pools import connect
 from backend_api.domain.account import Account, Position
 from backend_api.domain.business_days import business_day_from
 from backend_api.domain.money import ZERO
 from backend_api.ledger.state import account_of
-from backend_api.portfolio import end_of_day
+from backend_api.portfolio import end_of_day, queries
 from backend_api.portfolio.end_of_day import EndOfDayRunning
 
 from tests.engine.lender import Lender, days
 from tests.support.builders import LOANS, Json, get
 from tests.support.processes import try_command
+from tests.support.sabotage import deadlocked_loan
 from tests.support.waiting import least
 
 YEAR = {"amount": "36000.00", "interest_rate": "0.10", "term_months": 12}
@@ -123,6 +125,18 @@ async def test_what_becomes_overdue_is_told_once(new_lender: Lender) -> None:
         for number, due in ((1, first), (2, second))
     ]
     assert {row["lane"] for row in rows} == {1}, "the bulk lane, which does not hold up payments"
+
+
+async def test_a_loan_that_payments_hold_is_looked_at_again(new_lender: Lender) -> None:
+    """A payment of several loans, and the end of the day with many, each wait for what the other has."""
+    loan = await new_lender.grant(**YEAR)
+    today = await new_lender.today()
+    connection = await connect(new_lender.resources.settings)
+    seen = {"stage": 2, "next_change_on": today, "closed_through": today}
+    async with deadlocked_loan(new_lender.owner, loan["id"]):
+        await queries.looked_at(connection, [(UUID(loan["id"]), loan["version"], seen)])
+    await connection.close()
+    assert await new_lender.owner.fetchval("SELECT stage FROM loans WHERE id = $1", loan["id"]) == 2
 
 
 async def test_a_prompt_payment_is_never_told_and_a_bounced_one_is(new_lender: Lender) -> None:

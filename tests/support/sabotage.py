@@ -1,4 +1,4 @@
-"""Faults of the database on demand: triggers for rows that are marked by their payment reference, and a damaged row."""
+"""Faults of the database on demand: triggers for rows that are marked, and a damaged row."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +36,30 @@ async def failing_payments(
         yield name
     finally:
         await owner.execute(f"DROP TRIGGER {name} ON payments; DROP FUNCTION {name}(); DROP SEQUENCE {name}")
+
+
+@asynccontextmanager
+async def deadlocked_loan(owner: Connection, loan_id: str) -> AsyncIterator[None]:
+    """Whoever changes the loan next is the one of two that the database lets fail."""
+    name = f"sabotage_{token_hex(6)}"
+    await owner.execute(
+        f"""
+        CREATE SEQUENCE {name};
+        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF NEW.id = '{UUID(loan_id)}' AND nextval('{name}') = 1 THEN
+                RAISE EXCEPTION 'sabotage' USING ERRCODE = 'deadlock_detected';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER {name} BEFORE UPDATE ON loans FOR EACH ROW EXECUTE FUNCTION {name}();
+        """
+    )
+    try:
+        yield
+        assert await owner.fetchval(f"SELECT is_called FROM {name}"), "nobody changed the loan"
+    finally:
+        await owner.execute(f"DROP TRIGGER {name} ON loans; DROP FUNCTION {name}(); DROP SEQUENCE {name}")
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from asyncpg import Record
 from sqlalchemy import Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -117,14 +118,20 @@ async def loans_to_look_at(connection: Connection, day: date, client_ids: Sequen
 
 
 async def looked_at(connection: Connection, changes: Sequence[tuple[UUID, int, Mapping[str, Any]]]) -> None:
-    """Loans, as of their versions, of which there was nothing to tell."""
+    """Loans, as of their versions, of which there was nothing to tell. Whoever pays several of them may hold what this
+    waits for, and the other way round: it gives way then, and does it again."""
     values = [change for _, _, change in changes]
-    await connection.execute(
-        LOOKED_AT,
+    columns = (
         [loan_id for loan_id, _, _ in changes],
         [version for _, version, _ in changes],
         *([each[name] for each in values] for name in ("stage", "next_change_on", "closed_through")),
     )
+    while True:  # not for ever: with each round one of those that pay has gone on
+        try:
+            await connection.execute(LOOKED_AT, *columns)
+        except asyncpg.DeadlockDetectedError:
+            continue
+        return
 
 
 async def owed_loans(connection: Connection) -> int:
