@@ -29,7 +29,7 @@ from event_consumer.topology import Topology, declare
 
 from tests.api.test_settings import SAFE
 from tests.support.builders import new_client
-from tests.support.imports import csv_file, read_csv, read_workbook, row, work
+from tests.support.imports import ORPHANS, csv_file, read_csv, read_workbook, row, work
 from tests.support.postgres import row_counts, set_business_date
 from tests.support.processes import free_port, try_command
 from tests.support.service import running, sign_in
@@ -339,7 +339,7 @@ async def test_a_command_watches_an_import_that_another_process_works_on(
 
 
 async def test_of_two_commands_that_import_a_file_at_once_one_is_told_so(
-    sofipo: Command, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sofipo: Command, settings: Settings, tmp_path: Path, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "clients.csv"
     file.write_bytes(csv_file([row()]))
@@ -354,6 +354,7 @@ async def test_of_two_commands_that_import_a_file_at_once_one_is_told_so(
     monkeypatch.setattr(import_queries, "business_date", after_the_other)
     code, output = await sofipo("import", "clients", str(file))
     assert (code, output) == (1, "The same file is imported already.")
+    assert await owner.fetchval(ORPHANS) == 0
 
 
 async def test_lists_are_written_to_files(sofipo: Command, api: httpx2.AsyncClient, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.support.builders import Json, get, new_client, new_loan, random_rfc
 from tests.support.imports import (
     CLIENTS,
     IMPORTS,
+    ORPHANS,
     ask,
     counts,
     csv_file,
@@ -48,7 +49,6 @@ SELECT sum(p.amount) FROM postings p JOIN ledger_entries e ON e.id = p.entry_id
   JOIN loan_movements m ON m.id = e.movement_id
  WHERE m.loan_id = $1 AND p.account = '1301'
 """
-ORPHANS = "SELECT count(*) FROM import_chunks c WHERE NOT EXISTS (SELECT FROM imports WHERE id = c.import_id)"
 OF_CLIENT = "SELECT event_type, sequence, hash FROM events WHERE aggregate_id = $1 ORDER BY sequence"
 
 

@@ -11,7 +11,7 @@ import pytest
 from backend_api.settings import Settings
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.site import SECOND_PERSON_ABOVE, Site
+from tests.browser.site import COMMISSION, SECOND_PERSON_ABOVE, Site
 from tests.support.postgres import connect_as_owner
 from tests.support.processes import api_process, free_port, gateway_process
 from tests.support.service import sign_in
@@ -29,7 +29,7 @@ async def site(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         "PUBLIC_URL": address,
         "GATEWAY_URL": f"{gateway}/pay",
         "APPROVE_ACTIVATION_ABOVE": SECOND_PERSON_ABOVE,
-        "CART_COMMISSION": "10.00",
+        "CART_COMMISSION": COMMISSION,
     }
     async with (
         api_process(folder, port=port, **given),

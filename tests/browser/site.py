@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from secrets import token_hex
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,9 @@ PASSWORD = "tres tristes tigres"
 PRODUCT = "PERSONAL"
 SECOND_PERSON_ABOVE = "100000"
 """Loans of more than this are activated by two people."""
+COMMISSION = "10.00"
+COMMISSION_WITH_VAT = Decimal("11.60")
+"""What each payment at the gateway costs."""
 
 
 @dataclass(frozen=True)

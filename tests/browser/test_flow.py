@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 from pypdf import PdfReader
 
-from tests.browser.site import Borrower, Site
+from tests.browser.site import COMMISSION_WITH_VAT, Borrower, Site
 from tests.browser.visitor import SIZES, Visitor, visit
 
 pytestmark = pytest.mark.timeout(600)  # the first test installs the browser where there is none
@@ -106,7 +106,7 @@ async def _prints(visitor: Visitor, operation: str) -> None:
     assert operation in await _text_of_pdf(visitor, "#pdf")
     await visitor.page.get_by_role("link", name="Movimientos").first.click()
     await visitor.arrives("Movimientos")
-    await expect(visitor.page.locator("#comisiones ~ table")).to_contain_text("$11.60")
+    await expect(visitor.page.locator("#comisiones ~ table")).to_contain_text(f"${COMMISSION_WITH_VAT}")
     await visitor.look("movimientos")
     assert AMOUNT in await _text_of_pdf(visitor, "#estado-pdf")
 

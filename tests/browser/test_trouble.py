@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.site import Borrower, Site
+from tests.browser.site import COMMISSION_WITH_VAT, Borrower, Site
 from tests.browser.visitor import Visitor, tab, visit
 
 pytestmark = pytest.mark.timeout(600)  # the first test installs the browser where there is none
@@ -28,8 +28,9 @@ async def _goes_to_pay(visitor: Visitor, borrower: Borrower) -> str:
 
 
 async def _amounts(site: Site, borrower: Borrower) -> list[str]:
-    """What was paid through the gateway, as the pages write it."""
-    return [f"${Decimal(payment['amount']):,.2f}" for payment in await site.card_payments(borrower)]
+    """What was paid through the gateway with its commission, as the pages write it."""
+    paid = [Decimal(payment["amount"]) for payment in await site.card_payments(borrower)]
+    return [f"${amount + COMMISSION_WITH_VAT:,.2f}" for amount in paid]
 
 
 def _pesos(written: str) -> Decimal:

@@ -15,6 +15,8 @@ from tests.support.builders import Json, client_body, get
 IMPORTS = "/api/v1/imports"
 CLIENTS = f"{IMPORTS}/clients"
 COLUMNS = ("full_name", "email", "rfc", "external_id", "credit_limit")
+ORPHANS = "SELECT count(*) FROM import_chunks c WHERE NOT EXISTS (SELECT FROM imports WHERE id = c.import_id)"
+"""Parts of files that no import asked for."""
 
 
 def row(**fields: Any) -> dict[str, Any]:

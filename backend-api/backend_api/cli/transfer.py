@@ -93,10 +93,9 @@ async def _import(
             received = await upload.receive(resources, _parts(opened), options.format)
         origin = Origin(ACTOR, context.request_id(), None, resources.clock())
         use_case = service.request_import(received, options)
-        asked = await carry_out(resources, origin, use_case, service.CONFLICTS)
+        async with upload.forgotten_unless_asked(resources, received):
+            asked = await carry_out(resources, origin, use_case, service.CONFLICTS)
         import_id = UUID(orjson.loads(asked.body)["id"])
-        async with resources.databases.writer.ask() as connection:
-            await queries.drop_unasked_chunks(connection, received.id)
         gc.collect()
         gc.freeze()  # as the worker does
         with progress_bar() as bar:

@@ -13,8 +13,8 @@ from backend_api.domain.products import STANDARD
 from backend_api.http import examples, write
 from backend_api.http.lists import Paged
 from backend_api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, Sort
-from backend_api.http.problems import FieldRefused, NotFound, OutcomeUnknown
-from backend_api.http.resources import Resources, resources_of
+from backend_api.http.problems import FieldRefused, NotFound
+from backend_api.http.resources import resources_of
 from backend_api.http.sheets import SheetFormat, download
 from backend_api.http.signing import SignatureInvalidError
 from backend_api.http.strict import StrictRoute, Text
@@ -125,22 +125,8 @@ async def import_clients(
         received = await upload.receive(resources, sent.parts, options.format)
     asked = Asked(sha256=received.digest.hex(), options=options)
     use_case = service.request_import(received, options)
-    taken = False
-    try:
-        response = await write.run(request, principal.actor, use_case, body=asked, conflicts=service.CONFLICTS)
-        taken = str(received.id) in response.headers.get("location", "")
-    except OutcomeUnknown:
-        taken = True  # or may be yet; a file that nobody asked for is forgotten by and by
-        raise
-    finally:
-        if not taken:
-            await _forget(resources, received.id)
-    return response
-
-
-async def _forget(resources: Resources, import_id: UUID) -> None:
-    async with resources.databases.writer.ask() as connection:
-        await queries.drop_unasked_chunks(connection, import_id)
+    async with upload.forgotten_unless_asked(resources, received):
+        return await write.run(request, principal.actor, use_case, body=asked, conflicts=service.CONFLICTS)
 
 
 @router.get("", response_model=Page[ImportOut], operation_id="listImports", summary="List imports")

@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 
 from backend_api.db.uuid7 import uuid7
 from backend_api.domain.errors import DomainError
-from backend_api.http.problems import FieldRefused
+from backend_api.http.problems import FieldRefused, OutcomeUnknown
 from backend_api.http.resources import Resources
 from backend_api.imports import queries
 from backend_api.imports.files import MAX_FILE_BYTES, Format
@@ -133,6 +133,22 @@ async def receive(resources: Resources, parts: AsyncIterator[bytes], form: Forma
             await queries.drop_chunks(connection, import_id)
         raise
     return Received(import_id, reading.digest.digest(), reading.size, reading.encoding, reading.lines)
+
+
+@asynccontextmanager
+async def forgotten_unless_asked(resources: Resources, received: Received) -> AsyncIterator[None]:
+    """At the end of the block the file is forgotten, unless it belongs to an import; or may yet, when nobody knows what
+    came of asking: housekeeping forgets it a day later then."""
+    known = True
+    try:
+        yield
+    except OutcomeUnknown:
+        known = False
+        raise
+    finally:
+        if known:
+            async with resources.databases.writer.ask() as connection:
+                await queries.drop_unasked_chunks(connection, received.id)
 
 
 async def _chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
