@@ -225,11 +225,13 @@ async def test_the_credit_line_is_measured_with_the_loan_as_it_is(
 async def test_a_loan_that_is_disbursed_while_it_is_deleted_is_undone(
     api: httpx2.AsyncClient, resources: Resources
 ) -> None:
-    """The loan is read once, so that nobody comes between: with two readings it was refused as what is cancelled."""
+    """The loan is read once, and again if it moved: with two readings it was refused as what is cancelled."""
     loan = await new_loan(api, status="PENDING")
     use_case = movements.undo_disbursement(UUID(loan["id"]), None)
     undone = await answer_to(resources, interrupted(use_case, lambda: post(api, f"{LOANS}/{loan['id']}/activate"), 2))
     assert undone["status"] == "CANCELLED"
+    told = await get(api, f"{LOANS}/{loan['id']}/movements")
+    assert [row["kind"] for row in told["data"]].count("DISBURSEMENT") == 2, "handed over, and taken back"
 
 
 async def test_a_cart_is_priced_anew_also_under_the_lock_of_a_busy_client(

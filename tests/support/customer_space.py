@@ -78,12 +78,15 @@ def signed_at(at: int, body: bytes, secret: str = DEVELOPMENT_GATEWAY_SECRET) ->
 
 
 def interrupted(use_case: UseCase, happening: Happening, reading: int) -> UseCase:
-    """A use case during which something else happens once: right before its n-th reading."""
+    """A use case during which something else happens once: right before its n-th reading, where the writing of what it
+    decided counts as one more."""
     before = _countdown(happening, reading)
 
     async def run(connection: Connection, origin: Origin) -> Change | Answer:
         between: Any = _Between(connection, before)
-        return await use_case(between, origin)
+        decided = await use_case(between, origin)
+        await before()
+        return decided
 
     return run
 
