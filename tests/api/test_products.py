@@ -375,6 +375,7 @@ async def test_of_two_changes_of_one_version_one_is_made(api: httpx2.AsyncClient
     assert len(await events_of(owner, made["id"])) == 2
 
 
+@pytest.mark.usefixtures("patience")
 async def test_changes_at_the_same_time_are_versions_one_after_the_other(
     api: httpx2.AsyncClient, owner: Connection
 ) -> None:

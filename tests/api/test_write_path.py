@@ -120,6 +120,7 @@ async def test_concurrent_payments_on_all_loans_of_a_client_keep_every_cent(
     assert [row["sequence"] for row in sequences] == list(range(1, 1 + 6 + 40 + 1))
 
 
+@pytest.mark.usefixtures("patience")
 async def test_one_reference_counts_once_however_many_bring_it(api: httpx2.AsyncClient) -> None:
     client = await new_client(api)
     loans = [await new_loan(api, client["id"]) for _ in range(2)]

@@ -333,6 +333,7 @@ async def test_clients_with_something_overdue_are_found(lender: Lender, office: 
     assert client not in await queries.clients_with_overdue(lender.owner, now - timedelta(hours=1))
 
 
+@pytest.mark.usefixtures("patience")
 async def test_of_many_checkers_at_two_processes_one_wins(lender: Lender, office: Office) -> None:
     for _ in range(5):
         # Twice would fit into what is due, so that only the approval keeps it from happening.
@@ -450,6 +451,7 @@ async def test_a_decision_with_a_key_is_made_once(lender: Lender, office: Office
     assert await deed.done()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_what_waits_already_is_not_asked_for_twice(lender: Lender, office: Office) -> None:
     deed = await waiver(lender, "1100.00")
     answers = await asyncio.gather(*(caller.post(deed.path, json=deed.body) for caller in [office.maker] * 6))

@@ -29,8 +29,10 @@ from backend_api.http.resources import Resources
 from backend_api.ledger.state import account_of
 from backend_api.payments import queries as payment_queries
 
-TRIES = 5
-"""How often a change that met another one is decided anew: a person has only so many tabs."""
+TRIES_BEFORE_LOCK = 3
+TRIES = 6
+"""How often a change that met another one is decided anew. Under the lock it meets one only while there is no cart to
+lock."""
 
 
 class CartGone(DomainError):
@@ -271,37 +273,54 @@ def read_lines(kept: Any) -> tuple[Line, ...]:
 
 
 async def _change(resources: Resources, borrower: Borrower, number: int | None, change: Change) -> Cart:
-    """Read, decide, write, and again if another tab was faster."""
-    for _ in range(TRIES):
+    """Read, decide, write, and again if another tab was faster; then with the cart locked, so that none starves."""
+    for collisions in range(TRIES):
         now = resources.clock()
         async with resources.databases.writer.ask() as connection:
-            commission = resources.settings.cart_commission
-            cart = await _find(connection, borrower, number, now)
-            if cart is None and number is not None:
-                raise CartGone
-            if cart is None:
-                await queries.open_cart(
-                    connection, uuid7(now), borrower.user_id, borrower.client_id, commission, now, now + LIFE
-                )
-                continue
-            client = await payment_queries.client_to_pay(connection, borrower.client_id, None, None)
-            owed = owed_by_loan(client, client[0]["today"]) if client else {}
-            items = {held.item.loan_id: held.item for held in cart.items}
-            change(items, owed)
-            if len(items) > MOST_LOANS:
-                raise CartFull
-            priced = reprice(items.values(), owed)
-            if await write(connection, borrower, cart, priced, commission, now):
-                # Not read again: what another tab does to it from now on is no reason to decide anew.
-                return replace(
-                    cart,
-                    version=cart.version + 1,
-                    items=_named(priced, client),
-                    priced_on=client[0]["today"] if client else cart.priced_on,
-                    commission=commission,
-                    expires_at=now + LIFE,
-                )
+            if collisions < TRIES_BEFORE_LOCK:
+                changed = await _changed(connection, resources, borrower, number, change, now)
+            else:
+                async with connection.transaction():
+                    await queries.lock_cart(connection, borrower.user_id)
+                    changed = await _changed(connection, resources, borrower, number, change, now)
+            if changed is not None:
+                return changed
     raise Busy
+
+
+async def _changed(
+    connection: Connection, resources: Resources, borrower: Borrower, number: int | None, change: Change, now: datetime
+) -> Cart | None:
+    """The cart after the change; None if another tab was faster."""
+    commission = resources.settings.cart_commission
+    cart = await _find(connection, borrower, number, now)
+    if cart is None and number is not None:
+        raise CartGone
+    if cart is None:
+        await queries.open_cart(
+            connection, uuid7(now), borrower.user_id, borrower.client_id, commission, now, now + LIFE
+        )
+        cart = await _find(connection, borrower, number, now)
+        if cart is None:
+            return None
+    client = await payment_queries.client_to_pay(connection, borrower.client_id, None, None)
+    owed = owed_by_loan(client, client[0]["today"]) if client else {}
+    items = {held.item.loan_id: held.item for held in cart.items}
+    change(items, owed)
+    if len(items) > MOST_LOANS:
+        raise CartFull
+    priced = reprice(items.values(), owed)
+    if not await write(connection, borrower, cart, priced, commission, now):
+        return None
+    # Not read again: what another tab does to it from now on is no reason to decide anew.
+    return replace(
+        cart,
+        version=cart.version + 1,
+        items=_named(priced, client),
+        priced_on=client[0]["today"] if client else cart.priced_on,
+        commission=commission,
+        expires_at=now + LIFE,
+    )
 
 
 def _named(items: Sequence[Item], client: Sequence[Record]) -> tuple[CartItem, ...]:

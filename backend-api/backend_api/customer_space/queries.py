@@ -34,6 +34,7 @@ INSERT INTO carts (id, number, user_id, client_id, status, version, priced_on, c
 SELECT $1, nextval('cart_number'), $2, $3, 'OPEN', 1, (SELECT business_date FROM business_day), $4, $5, $6
 ON CONFLICT (user_id) WHERE status = 'OPEN' DO NOTHING
 """
+LOCK_CART = "SELECT 1 FROM carts WHERE user_id = $1 AND status = 'OPEN' FOR NO KEY UPDATE"
 EMPTY_CART = "DELETE FROM carts WHERE user_id = $1 AND client_id = $2 AND status = 'OPEN'"
 # The update is the lock: of two tabs that read the same version one finds no row, and decides again.
 WRITE_CART = """
@@ -95,6 +96,11 @@ async def open_cart(
     """An empty cart for the user, unless they have one."""
     await connection.execute(DROP_STALE, user_id, at, client_id)
     await connection.execute(OPEN_CART, cart_id, user_id, client_id, commission, at, expires_at)
+
+
+async def lock_cart(connection: Connection, user_id: UUID) -> None:
+    """Wait for whoever changes the user's open cart, and let nobody else until the transaction ends."""
+    await connection.execute(LOCK_CART, user_id)
 
 
 async def write_cart(
