@@ -37,6 +37,7 @@ from tests.support.imports import csv_file, row, work
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
 from tests.support.postgres import set_business_date
 from tests.support.problems import problem
+from tests.support.replica import caught_up
 from tests.support.sabotage import damaged_loan, failing_payments
 from tests.support.service import client_of, create_user, running
 from tests.support.waiting import eventually
@@ -279,7 +280,7 @@ async def test_a_form_acts_once_however_often_it_is_sent(officer_page: Visitor, 
     assert len((await get(api, f"{LOANS}/{loan['id']}/payments"))["data"]) == 1
 
 
-async def test_what_is_shown_once_is_made_once(office: Office, api: httpx2.AsyncClient) -> None:
+async def test_what_is_shown_once_is_made_once(office: Office, api: httpx2.AsyncClient, resources: Resources) -> None:
     visitor, path, name = office.visitors[Role.ADMIN], f"{OFFICE}/llaves/nueva", f"Llave {token_hex(4)}"
     fields = {**(await visitor.get(path)).filled, "name": name, "scopes.clients:read": "on"}
     first, second = await visitor.post(path, fields), await visitor.post(path, fields)
@@ -287,6 +288,7 @@ async def test_what_is_shown_once_is_made_once(office: Office, api: httpx2.Async
     assert key
     assert key[1].startswith("sofipo_live_")
     assert (second.status_code, WORDS.of_code("form_sent_twice") in Page(second).text) == (409, True)
+    await caught_up(resources)
     keys = await get(api, "/api/v1/api-keys", params={"limit": "100"})
     assert [one["scopes"] for one in keys["data"] if one["name"] == name] == [["clients:read"]]
 
@@ -337,7 +339,9 @@ async def test_a_loan_is_written_off_restructured_and_charged(officer_page: Visi
     assert states == ["WRITTEN_OFF", "RESTRUCTURED"]
 
 
-async def test_the_terms_of_a_loan_that_waits_are_changed(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+async def test_the_terms_of_a_loan_that_waits_are_changed(
+    officer_page: Visitor, api: httpx2.AsyncClient, resources: Resources
+) -> None:
     loan = await new_loan(api, status="PENDING", amount="9000.00", interest_rate="0.36", term_months=6)
     path = f"{OFFICE}/creditos/{loan['id']}"
     form = f"{path}/condiciones"
@@ -346,6 +350,7 @@ async def test_the_terms_of_a_loan_that_waits_are_changed(officer_page: Visitor,
     assert shown.items() >= {"amount": "9000.00", "interest_rate": "36", "installments": "6"}.items()
     answer = await officer_page.post(form, {**shown, "amount": "$12,000", "interest_rate": "24", "installments": "12"})
     assert location(answer) == f"{path}?aviso=guardado"
+    await caught_up(resources)
     now = await get(api, f"{LOANS}/{loan['id']}")
     assert (now["amount"], now["interest_rate"], now["term_months"]) == ("12000.00", "0.24", 12)
     assert now["terms"] == {**loan["terms"], **{name: now["terms"][name] for name in CHANGED}}
@@ -581,11 +586,12 @@ async def test_a_folio_leads_to_the_loan(office: Office, officer_page: Visitor, 
     assert location(answer) == f"{OFFICE}/creditos/{loan['id']}"
 
 
-async def test_a_long_list_goes_on(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+async def test_a_long_list_goes_on(officer_page: Visitor, api: httpx2.AsyncClient, resources: Resources) -> None:
     client = await new_client(api)
     loan = await new_loan(api, client["id"])
     for _ in range(26):
         await pay(api, loan["id"], "1.00")
+    await caught_up(resources)
     first = await officer_page.get(f"{OFFICE}/pagos?client_id={client['id']}")
     following = next(link["href"] for link in first.all("a") if link.get("id") == "siguiente")
     second = await officer_page.get(following)

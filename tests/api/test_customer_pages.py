@@ -26,6 +26,7 @@ from backend_api.customer_space.pages.space import SPACE as OURS
 from backend_api.customer_space.pages.words import WORDS
 from backend_api.db.pools import Connection
 from backend_api.domain.errors import DomainError
+from backend_api.http.resources import Resources
 from backend_api.loans.views import Course
 from backend_api.pages import chart
 from backend_api.settings import Environment, Settings
@@ -37,6 +38,7 @@ from tests.support.builders import LOANS, Json, get, new_client, new_loan, pay
 from tests.support.customer_space import ME, notice_of, told
 from tests.support.pages import OPENED, SPACE, Page, Visitor, location
 from tests.support.problems import problem
+from tests.support.replica import frozen
 from tests.support.sabotage import damaged_loan
 from tests.support.service import ADDRESS, client_of, create_user, running
 from tests.support.waiting import eventually
@@ -716,6 +718,24 @@ async def test_money_that_is_given_back_is_explained(space: Space, anonymous: ht
     assert (await told(anonymous, notice_of(order, code="T-1", amount="1.00")))["outcome"] == "refund"
     page = await space.visitor.get(f"{SPACE}/pagar/{order['id']}")
     assert sentences.GIVEN_BACK["amount_differs"] in page.text
+
+
+@pytest.mark.usefixtures("patience")
+async def test_what_the_gateway_told_is_on_every_page_also_while_the_replica_does_not_know_it(
+    space: Space, anonymous: httpx2.AsyncClient, owner: Connection, resources: Resources, settings: Settings
+) -> None:
+    """The payment is no write of the borrower's, so no mark of theirs tells of it."""
+    await add(space)
+    order = ordered(location(await confirm(space)))
+    loan = f"/creditos/{space.loan['id']}"
+    async with frozen(resources, settings):
+        before = (await space.visitor.get(f"{SPACE}{loan}")).text
+        outcome = await told(anonymous, notice_of(order, code=f"T-{token_hex(6)}"))
+        assert f"/pagos/{outcome['payment_id']}" in (await space.visitor.get(f"{SPACE}/movimientos")).source
+        debt = amount(await owner.fetchval("SELECT current_balance FROM loans WHERE id = $1", UUID(space.loan["id"])))
+        for page in (loan, "/movimientos/estado-de-cuenta"):
+            assert debt in (await space.visitor.get(f"{SPACE}{page}")).text, page
+        assert debt not in before
 
 
 async def test_a_double_click_and_the_back_button_pay_once(space: Space, anonymous: httpx2.AsyncClient) -> None:

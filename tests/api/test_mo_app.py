@@ -15,6 +15,7 @@ from backend_api.auth.permissions import Role
 from backend_api.db.pools import Connection
 from backend_api.domain.products import Limits
 from backend_api.domain.term_sheet import product_sheet, product_values
+from backend_api.http.resources import Resources
 from backend_api.legacy.mo_app import endpoints, schemas
 from backend_api.outbox import envelope
 from backend_api.settings import Settings
@@ -23,6 +24,7 @@ from fastapi import FastAPI
 from tests.support.builders import CLIENTS, LOANS, Json, get, new_client, new_loan, pay
 from tests.support.postgres import row_counts
 from tests.support.problems import pointers
+from tests.support.replica import caught_up
 from tests.support.service import client_of, running, sign_in, signed_in_as
 
 SCOPES = ["clients:read", "clients:write", "loans:read", "loans:write", "payments:read", "payments:write", "users:read"]
@@ -91,6 +93,14 @@ async def loans_of(partner: httpx2.AsyncClient, customer: str) -> dict[str, tupl
 async def balance_of(partner: httpx2.AsyncClient, customer: str) -> Json:
     """A customer's balance."""
     return await get(partner, "/customers/get_balance/", params={"customer": customer})
+
+
+async def loan_of_office(api: httpx2.AsyncClient, resources: Resources, external_id: str) -> Json:
+    """A partner's loan as the office sees it."""
+    await caught_up(resources)
+    [found] = (await get(api, LOANS, params={"external_id": external_id}))["data"]
+    loan: Json = found
+    return loan
 
 
 async def client_id_of(owner: Connection, customer: str) -> UUID:
@@ -240,10 +250,11 @@ async def test_an_amount_is_a_number_and_the_same_one(partner: httpx2.AsyncClien
 
 
 async def test_a_customer_is_a_client_whose_identity_is_not_known_yet(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection, resources: Resources
 ) -> None:
     customer = await new_customer(partner)
     path = f"{CLIENTS}/{await client_id_of(owner, customer)}"
+    await caught_up(resources)
     record = await get(api, path)
     unknown = {"rfc", "email", "kind", "curp", "clabe", "phone", "birth_date", "address"}
     assert {name for name, value in record.items() if value is None} == unknown
@@ -338,7 +349,7 @@ async def test_a_loan_is_answered_as_it_was_sent(partner: httpx2.AsyncClient) ->
 
 
 async def test_a_loan_needs_a_customer_who_is_active_and_whose_score_reaches(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection, resources: Resources
 ) -> None:
     inactive = await new_customer(partner, status=2)
     refused(await partner.post(LOAN, json={"customer": inactive, "amount": 1, "status": 2}), "inactivo")
@@ -355,30 +366,32 @@ async def test_a_loan_needs_a_customer_who_is_active_and_whose_score_reaches(
 
     defaulted = await new_customer(partner, 750.0)
     loan = await lend(partner, defaulted, 1.0)
-    [found] = (await get(api, LOANS, params={"external_id": loan}))["data"]
+    found = await loan_of_office(api, resources, loan)
     assert (await api.post(f"{LOANS}/{found['id']}/write-off", json={})).status_code == 200
     refused(await partner.post(LOAN, json={"customer": defaulted, "amount": 1, "status": 2}), "incumplimiento")
 
 
 async def test_what_the_office_does_to_a_loan_shows_in_its_status(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, resources: Resources
 ) -> None:
     customer = await new_customer(partner)
     loans = [await lend(partner, customer, 10.0, status=1) for _ in range(4)]
     for loan, action in zip(loans, ("activate", "reject", "cancel"), strict=False):
-        [found] = (await get(api, LOANS, params={"external_id": loan}))["data"]
+        found = await loan_of_office(api, resources, loan)
         assert (await api.post(f"{LOANS}/{found['id']}/{action}")).status_code == 200
+    await caught_up(resources)
     states = [state for _, state in (await loans_of(partner, customer)).values()]
     assert states == [2, 3, 3, 1]
     assert set(schemas.LOAN_STATES.values()) == {1, 2, 3, 4}
 
 
 async def test_a_loan_that_the_office_granted_is_named_by_its_own_id(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection, resources: Resources
 ) -> None:
     customer = await new_customer(partner)
     client_id = str(await client_id_of(owner, customer))
     loan = await new_loan(api, client_id, amount="100.00")
+    await caught_up(resources)
     assert await loans_of(partner, customer) == {loan["id"]: (100.0, 2)}
     assert (await get(partner, "/loans/loan_by_id/", params={"external_id": loan["id"]}))["amount"] == 100.0
     detail = {"loan_id": loan["id"], "payment_amount": 30}
@@ -425,7 +438,7 @@ async def test_the_details_come_first_and_the_rest_goes_to_the_oldest(partner: h
 
 
 async def test_more_than_is_owed_is_kept_as_rejected_and_nothing_is_applied(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection, resources: Resources
 ) -> None:
     customer = await new_customer(partner)
     refused(await partner.post(PAYMENT, json={"customer": customer, "amount": 1}), "registrado como rechazado")
@@ -439,6 +452,7 @@ async def test_more_than_is_owed_is_kept_as_rejected_and_nothing_is_applied(
         ("REJECTED", Decimal(amount), "payment_exceeds_debt") for amount in ("1.00", "150.01", "150.00")
     ]
     client_id = await client_id_of(owner, customer)
+    await caught_up(resources)
     listed = await get(api, f"{CLIENTS}/{client_id}/payments")
     assert [payment["status"] for payment in listed["data"]] == ["REJECTED"] * 3
     external_id = str(uuid4())
@@ -452,13 +466,13 @@ async def test_more_than_is_owed_is_kept_as_rejected_and_nothing_is_applied(
 
 
 async def test_a_detail_on_a_loan_that_takes_no_payment_refuses_all_of_it(
-    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection
+    partner: httpx2.AsyncClient, api: httpx2.AsyncClient, owner: Connection, resources: Resources
 ) -> None:
     customer, stranger = await new_customer(partner), await new_customer(partner)
     good = await lend(partner, customer, 100.0)
     foreign = await lend(partner, stranger, 100.0)
     pending, rejected = [await lend(partner, customer, 10.0, status=1) for _ in range(2)]
-    [found] = (await get(api, LOANS, params={"external_id": rejected}))["data"]
+    found = await loan_of_office(api, resources, rejected)
     assert (await api.post(f"{LOANS}/{found['id']}/reject")).status_code == 200
     paid = await lend(partner, customer, 10.0)
     detail = [{"loan_id": paid, "payment_amount": 10}]
@@ -583,7 +597,7 @@ async def test_the_product_without_interest_is_there_from_the_start(api: httpx2.
 
 
 async def test_loans_are_of_the_product_that_the_key_is_bound_to(
-    app: FastAPI, api: httpx2.AsyncClient, partner: httpx2.AsyncClient
+    app: FastAPI, api: httpx2.AsyncClient, partner: httpx2.AsyncClient, resources: Resources
 ) -> None:
     code = f"MO_{uuid4().hex.upper()[:12]}"
     terms = {"interest_rate": "0.36", "installments": 4, "frequency": {"unit": "week"}}
@@ -597,12 +611,12 @@ async def test_loans_are_of_the_product_that_the_key_is_bound_to(
     customer = await new_customer(partner)
     async with client_of(app, {"X-API-Key": key["key"]}) as weekly:
         loan = await lend(weekly, customer, 100.0)
-        [found] = (await get(api, LOANS, params={"external_id": loan}))["data"]
+        found = await loan_of_office(api, resources, loan)
         assert (found["product"], found["interest_rate"], found["term_months"]) == (code, "0.36", None)
         assert (await api.delete(f"/api/v1/loan-products/{code}")).status_code == 204
         refused(await weekly.post(LOAN, json={"customer": customer, "amount": 1, "status": 2}), "retirado")
     without = await lend(partner, customer, 100.0)
-    [found] = (await get(api, LOANS, params={"external_id": without}))["data"]
+    found = await loan_of_office(api, resources, without)
     assert (found["product"], found["interest_rate"]) == ("MO_ZERO", "0")
     assert (await api.post("/api/v1/api-keys", json={"name": "x", "scopes": ["*"]})).json()["product"] is None
 

@@ -10,12 +10,14 @@ import pytest
 from backend_api.auth.permissions import Role
 from backend_api.clients.readers import Readers
 from backend_api.db.pools import LOST_CONNECTION, Connection, DatabaseUnavailableError
+from backend_api.http.resources import Resources
 from backend_api.settings import Settings
 from fastapi import FastAPI
 
 from tests.support.builders import CLIENTS, LOANS, Json, get, new_client, new_loan, pay
 from tests.support.problems import problem
 from tests.support.proxy import Mode, Proxy
+from tests.support.replica import caught_up
 from tests.support.service import client_of, running, signed_in_as
 from tests.support.waiting import eventually
 
@@ -24,13 +26,14 @@ AWAY = (OSError, DatabaseUnavailableError, *LOST_CONNECTION)
 
 
 @pytest.fixture
-async def person(api: httpx2.AsyncClient) -> Json:
-    """A client with a loan and a payment."""
+async def person(api: httpx2.AsyncClient, resources: Resources) -> Json:
+    """A client with a loan and a payment, whom everybody sees."""
     client = await new_client(api, clabe=CLABE, phone="+52 55 1234 5678", address="Calle 1")
     loan = await new_loan(api, client["id"])
     noted = await api.patch(f"{LOANS}/{loan['id']}", json={"notes": "Lives with his mother."})
     assert noted.status_code == 200, noted.text
     await pay(api, loan["id"], reference=f"R-{client['id']}")
+    await caught_up(resources)
     return client
 
 

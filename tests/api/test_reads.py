@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from time import time
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx2
 import pytest
 from backend_api.clients import queries
@@ -22,41 +20,16 @@ from tests.support.builders import CLIENTS, LOANS, PAYMENTS, client_body, get, n
 from tests.support.postgres import set_business_date
 from tests.support.problems import problem
 from tests.support.proxy import Mode, Proxy
+from tests.support.replica import frozen, trust_the_cache
 from tests.support.service import client_of, running
 from tests.support.waiting import eventually
-
-
-async def trust_the_cache(resources: Resources) -> None:
-    """Make the sentinel an old one, as it is when Redis has been whole for longer than marks live."""
-    await eventually(lambda: resources.sampler.fresh_primary() is not None)
-    sample = resources.sampler.primary
-    assert sample is not None
-    await resources.redis.execute("SET", f"sentinel:{sample.cache_generation}", f"{uuid4().hex}:{int(time()) - 3600}")
 
 
 @pytest.fixture
 async def frozen_replica(patience: None, resources: Resources, settings: Settings) -> AsyncIterator[Connection]:
     """A connection to the replica, which replays nothing more, and which the application trusts and reads."""
-    replica: Connection = await asyncpg.connect(
-        host=settings.postgres_replica_host,
-        port=settings.postgres_replica_port,
-        user=settings.postgres_user,
-        password=settings.postgres_password.get_secret_value(),
-        database=settings.postgres_db,
-    )
-    await trust_the_cache(resources)
-    await eventually(lambda: resources.sampler.replica_has(0))
-    await replica.execute("SELECT pg_wal_replay_pause()")
-
-    async def is_paused() -> bool:
-        return bool(await replica.fetchval("SELECT pg_get_wal_replay_pause_state() = 'paused'"))
-
-    await eventually(is_paused)
-    try:
+    async with frozen(resources, settings) as replica:
         yield replica
-    finally:
-        await replica.execute("SELECT pg_wal_replay_resume()")
-        await replica.close()
 
 
 async def test_behind_a_replica_that_stands_still_nobody_misses_their_own_writes(

@@ -161,14 +161,17 @@ def _owner_of(name: str, value: str) -> Select[Any] | None:
 
 
 def reader_of(request: Request, principal: Principal | None) -> Reader:
-    """What this caller may not miss when it reads."""
+    """What this caller may not miss when it reads.
+
+    A borrower reads from the primary: what the gateway told of their payment is no write of theirs, so that no mark
+    tells of it, and they look for it right away.
+    """
     actor = principal.actor if principal else None
     value = request.headers.get(consistency.HEADER)
-    if value is None:
-        return Reader(actor)
-    resources = resources_of(request)
-    token = consistency.read_token(value, resources.token_signer)
-    return Reader(actor, token.timeline, token.lsn, token.aggregate, token.sequence) if token else Reader(actor)
+    token = consistency.read_token(value, resources_of(request).token_signer)
+    reader = Reader(actor, token.timeline, token.lsn, token.aggregate, token.sequence) if token else Reader(actor)
+    of_borrower = principal is not None and principal.client_id is not None
+    return reader._replace(lsn=consistency.FAR_LSN) if of_borrower else reader
 
 
 def caller_of(request: Request) -> Caller:

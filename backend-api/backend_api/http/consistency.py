@@ -15,7 +15,8 @@ log = structlog.get_logger(__name__)
 
 HEADER = "X-Consistency-Token"
 FAR_LSN = 2**63 - 1
-"""Stands for "somewhere after the commit" when the position could not be asked: such a reader goes to the primary."""
+"""Ahead of every replica, so that such a reader goes to the primary: when the position of a commit could not be asked,
+and for borrowers."""
 
 POSITION = """
 SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline,
