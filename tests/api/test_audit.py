@@ -21,19 +21,23 @@ from tests.support.builders import CLIENTS, LOANS, Json, get, new_client, new_lo
 from tests.support.event_database import EventDatabase
 from tests.support.problems import pointers, problem
 from tests.support.proxy import Mode, Proxy
+from tests.support.replica import caught_up
 from tests.support.waiting import least
 
 WHOLE = {"sequence": 8, "through": 8, "complete": True, "verified": True}
 
 
 @pytest.fixture
-async def borrower(api: httpx2.AsyncClient, owner: Connection, couch: EventDatabase) -> Mapping[str, str]:
-    """A client with eight events, three of them of one loan and four of the other."""
+async def borrower(
+    api: httpx2.AsyncClient, owner: Connection, couch: EventDatabase, resources: Resources
+) -> Mapping[str, str]:
+    """A client with eight events that everybody sees, three of them of one loan and four of the other."""
     client = await new_client(api)
     loan, other = [(await new_loan(api, client["id"]))["id"] for _ in range(2)]
     for paid in (loan, other, other):
         assert (await pay(api, paid, "10.00")).status_code == 201
     await couch.store(owner, client["id"])
+    await caught_up(resources)
     return {"client": client["id"], "loan": loan, "other": other}
 
 

@@ -40,7 +40,6 @@ from tests.support.problems import problem
 from tests.support.replica import caught_up
 from tests.support.sabotage import damaged_loan, failing_payments
 from tests.support.service import client_of, create_user, running
-from tests.support.waiting import eventually
 
 OFFICE = "/oficina"
 GOLDEN = Path(__file__).parents[1] / "contract" / "events"
@@ -327,7 +326,9 @@ async def test_a_payment_is_reversed_and_not_twice(officer_page: Visitor, api: h
     assert f'href="{path}/anular"' not in (await officer_page.get(path)).source
 
 
-async def test_a_loan_is_written_off_restructured_and_charged(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+async def test_a_loan_is_written_off_restructured_and_charged(
+    officer_page: Visitor, api: httpx2.AsyncClient, resources: Resources
+) -> None:
     bad, good = await new_loan(api), await new_loan(api)
     path = f"{OFFICE}/creditos/{bad['id']}"
     assert location(await officer_page.fill_in(f"{path}/cargo", amount="100", reason="Copia.")) == f"{path}?aviso=cargo"
@@ -335,6 +336,7 @@ async def test_a_loan_is_written_off_restructured_and_charged(officer_page: Visi
     other = await officer_page.fill_in(f"{OFFICE}/creditos/{good['id']}/reestructurar", term_months="24")
     new = location(other).partition("?")[0]
     assert f"Crédito {good['folio']}" in (await officer_page.get(new)).text
+    await caught_up(resources)
     states = [(await get(api, f"{LOANS}/{one['id']}"))["status"] for one in (bad, good)]
     assert states == ["WRITTEN_OFF", "RESTRUCTURED"]
 
@@ -409,12 +411,14 @@ async def test_a_second_person_decides(settings: Settings) -> None:
         assert WORDS.of_code("maker_is_checker") in (await maker.get(approval)).text
         own = await maker.fill_in(f"{approval}/autorizar")
         assert (own.status_code, WORDS.of_code("maker_is_checker") in Page(own).text) == (403, True)
+        await caught_up(app.state.resources)
         assert approval in (await checker.get(f"{OFFICE}/autorizaciones")).source
         assert (
             location(await checker.fill_in(f"{approval}/autorizar", reason="Visto.")) == f"{approval}?aviso=autorizado"
         )
         late = await checker.fill_in(f"{approval}/rechazar")
         assert (late.status_code, WORDS.of_code("approval_decided") in Page(late).text) == (409, True)
+        await caught_up(app.state.resources)
         assert "Vigente" in (await maker.get(loan)).text
 
 
@@ -430,6 +434,7 @@ async def test_a_file_is_checked_mended_and_taken(
     links = [link["href"] for link in taken.all("a") if link["href"].endswith("resultado.csv")]
     result = await officer_page.client.get(links[0], headers=OPENED)
     assert (result.status_code, result.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+    await caught_up(resources)
     assert len((await get(api, "/api/v1/clients", params={"email": good["email"]}))["data"]) == 1
 
 
@@ -542,12 +547,13 @@ async def test_a_history_says_that_it_is_whole_and_when_it_is_not(
 
 
 async def test_a_long_history_goes_on(
-    office: Office, couch: EventDatabase, owner: Connection, api: httpx2.AsyncClient
+    office: Office, couch: EventDatabase, owner: Connection, api: httpx2.AsyncClient, resources: Resources
 ) -> None:
     client = (await new_client(api))["id"]
     for number in range(30):
         assert (await api.patch(f"/api/v1/clients/{client}", json={"phone": f"55000000{number:02}"})).status_code == 200
     await couch.store(owner, client)
+    await caught_up(resources)
     auditor = office.visitors[Role.AUDITOR]
     first = await auditor.get(f"{OFFICE}/clientes/{client}/historia")
     assert "comprobada hasta el evento 25 de 31" in first.text
@@ -570,9 +576,12 @@ async def test_an_id_and_an_rfc_lead_to_the_client(key: str, officer_page: Visit
     assert location(answer) == f"{OFFICE}/clientes/{client['id']}"
 
 
-async def test_names_and_external_ids_list_clients(officer_page: Visitor, api: httpx2.AsyncClient) -> None:
+async def test_names_and_external_ids_list_clients(
+    officer_page: Visitor, api: httpx2.AsyncClient, resources: Resources
+) -> None:
     name, other = f"Zoraida {token_hex(3).title()}", f"X-{token_hex(4)}"
     client = await new_client(api, full_name=name, external_id=other)
+    await caught_up(resources)
     for text in (name, name.lower(), other, client["email"]):
         answer = await officer_page.client.get(f"{OFFICE}/clientes", params={"buscar": text}, headers=OPENED)
         assert name in Page(answer).text, text
@@ -639,15 +648,13 @@ async def test_an_unexpected_error_is_a_page(officer_page: Visitor, api: httpx2.
     assert page.headers["x-frame-options"] == "DENY"
 
 
-async def test_so_is_one_instead_of_a_file(officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection) -> None:
+async def test_so_is_one_instead_of_a_file(
+    officer_page: Visitor, api: httpx2.AsyncClient, owner: Connection, resources: Resources
+) -> None:
     loan = await new_loan(api)
     path = f"{OFFICE}/clientes/{loan['client_id']}/estado-de-cuenta.pdf"
     async with damaged_loan(owner, loan["id"]):
-
-        async def fails() -> bool:
-            return (await officer_page.client.get(path, headers=OPENED)).status_code == 500
-
-        await eventually(fails)  # as soon as the replica has it
+        await caught_up(resources)
         assert (await officer_page.get(path, 500)).heading == "Algo falló de nuestro lado"
 
 

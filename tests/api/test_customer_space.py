@@ -31,6 +31,7 @@ from tests.support.builders import LOANS, Json, get, new_client, new_loan, pay
 from tests.support.customer_space import ME, check_out, interrupted, notice_of, order_of, put, told
 from tests.support.postgres import row_counts
 from tests.support.problems import pointers, problem
+from tests.support.replica import caught_up
 from tests.support.service import client_of, running, signed_in_as
 
 
@@ -466,7 +467,7 @@ async def test_the_office_and_keys_have_no_space(app: FastAPI, api: httpx2.Async
 
 
 async def test_a_commission_is_booked_with_its_vat_and_given_back(
-    space: Space, settings: Settings, owner: Connection, api: httpx2.AsyncClient
+    space: Space, settings: Settings, owner: Connection, api: httpx2.AsyncClient, resources: Resources
 ) -> None:
     dear = settings.model_copy(update={"cart_commission": Decimal("2.50")})
     before = await balances(owner)
@@ -483,6 +484,7 @@ async def test_a_commission_is_booked_with_its_vat_and_given_back(
         assert sum(after.values()) == 0
         payment = await get(calls, f"{ME}/payments/{outcome['payment_id']}")
         assert (payment["receipt"]["commission"], payment["amount"]) == ("2.50", order["amount"])
+        await caught_up(resources)
         entries = await get(api, "/api/v1/ledger/entries?kind=COMMISSION&sort=-posted_on&limit=1")
         assert entries["data"][0]["payment_id"] == payment["id"]
         assert (await calls.post(f"{ME}/payments/{payment['id']}/reverse", json={})).status_code == 200

@@ -11,12 +11,14 @@ import pytest
 from backend_api.db.pools import Connection
 from backend_api.decoys import pages, queries
 from backend_api.decoys.service import ATTEMPTS_KEPT, AWAY, Recorder, Touch
+from backend_api.http.resources import Resources
 from backend_api.settings import Settings
 from fastapi import FastAPI
 
 from tests.support.builders import get
 from tests.support.problems import problem
 from tests.support.proxy import Mode, Proxy
+from tests.support.replica import caught_up
 from tests.support.service import ADDRESS, running
 from tests.support.waiting import eventually
 
@@ -79,7 +81,7 @@ async def test_a_file_that_is_asked_for_is_not_there(
 
 
 async def test_an_attempt_is_kept_with_name_address_and_agent_and_never_the_password(
-    stranger: httpx2.AsyncClient, owner: Connection, address: str, api: httpx2.AsyncClient
+    stranger: httpx2.AsyncClient, owner: Connection, address: str, api: httpx2.AsyncClient, resources: Resources
 ) -> None:
     await stranger.get("/wp-login.php")
     await stranger.post("/wp-login.php", data={"log": "ad\x00min\u202e", "pwd": PASSWORD})
@@ -90,6 +92,7 @@ async def test_an_attempt_is_kept_with_name_address_and_agent_and_never_the_pass
         return await touches(owner, address) == 4
 
     await eventually(is_written)
+    await caught_up(resources)
     rows = await found(owner, address)
     assert sum(row["attempts"] for row in rows) == 3
     details = [await get(api, f"{DECOYS}/{row['id']}") for row in rows]

@@ -59,6 +59,7 @@ async def test_every_reading_of_a_full_record_is_written_down(
     api: httpx2.AsyncClient,
     owner: Connection,
     monkeypatch: pytest.MonkeyPatch,
+    resources: Resources,
 ) -> None:
     now = time()
     monkeypatch.setattr("backend_api.clients.readers.time", lambda: now)  # all in one hour
@@ -73,6 +74,7 @@ async def test_every_reading_of_a_full_record_is_written_down(
         return await reads(owner, person["id"]) == 5
 
     await eventually(are_written)
+    await caught_up(resources)
     [one] = (await get(api, f"{client}/readers"))["data"]
     officer_id = (await get(officer, "/api/v1/auth/me"))["id"]
     assert (one["actor"], one["reads"]) == (f"user:{officer_id}", 5)
