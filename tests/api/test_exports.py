@@ -10,12 +10,14 @@ from backend_api.auth.permissions import Role
 from backend_api.db.pools import Connection
 from backend_api.exports import tables
 from backend_api.http import sheets
+from backend_api.http.resources import Resources
 from backend_api.http.sheets import SheetFormat, sheet
 from fastapi import FastAPI
 from openpyxl import load_workbook
 
 from tests.support.builders import Json, get, new_client, new_loan, pay
 from tests.support.imports import read_csv, read_workbook
+from tests.support.replica import caught_up
 from tests.support.service import signed_in_as
 from tests.support.waiting import eventually
 
@@ -97,8 +99,11 @@ async def test_a_borrower_exports_their_own_and_nothing_else(app: FastAPI, api: 
         assert await exported(borrower, "loans", client_id=other["client_id"]) == []
 
 
-async def test_whose_record_is_exported_is_noted(app: FastAPI, api: httpx2.AsyncClient, owner: Connection) -> None:
+async def test_whose_record_is_exported_is_noted(
+    app: FastAPI, api: httpx2.AsyncClient, owner: Connection, resources: Resources
+) -> None:
     name, clients = await some_clients(api, 3)
+    await caught_up(resources)
     async with signed_in_as(app, Role.OFFICER) as officer:
         me = (await get(officer, "/api/v1/auth/me"))["id"]
         await exported(officer, "clients", name=name)

@@ -18,6 +18,7 @@ from backend_api.portfolio.end_of_day import Outcome
 from tests.support.builders import LOANS, PAYMENTS, Json, get, new_loan, pay
 from tests.support.postgres import set_business_date
 from tests.support.replays import replayed
+from tests.support.replica import caught_up
 
 STORY = Story(clients=len(CAST), months=SMALLEST_MONTHS, seed=7, until=date(2026, 6, 30))
 """The smallest one in which everything happens, up to a day that is the same whenever the tests run."""
@@ -54,8 +55,9 @@ class Lender:
         await self.pass_days((day - await self.today()).days)
 
     async def close(self, through: date) -> Outcome:
-        """Close every business date up to and with this one."""
+        """Close every business date up to and with this one; everybody sees what came of it."""
         outcome = await end_of_day.run(self.resources, through, lambda *_: None)
+        await caught_up(self.resources)
         await set_business_date(self.owner, self.resources, await self.today())
         return outcome
 
